@@ -1,0 +1,71 @@
+"""What became of a load, in the words every layer shares. Plain data: no engine, no Dagster."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Literal
+
+Severity = Literal["error", "warn"]
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """The verdict of one rule on one partition. `count` is rows that broke it; `sample` is masked."""
+
+    rule: str
+    action: str
+    passed: bool
+    severity: Severity
+    count: int
+    expected: str
+    actual: str
+    sample: tuple[Mapping[str, object], ...] = ()
+
+
+@dataclass(frozen=True)
+class LoadRecord:
+    """One row of `ops.loads`: one attempt to load one partition of one table. Counts are rows."""
+
+    asset: str
+    partition_key: str
+    run_id: str
+    outcome: Literal["committed", "failed"]
+    rows_read: int = 0
+    rows_accepted: int = 0
+    rows_quarantined: int = 0
+    rows_merged: int = 0
+    rows_flagged: int = 0
+    rows_warned: int = 0
+    rows_late: int = 0
+    by_rule: Mapping[str, int] = field(default_factory=dict)
+    contract_version: int = 1
+    content_hash: str = ""
+    hash_algorithm: str = ""
+    event_min: datetime | None = None
+    event_max: datetime | None = None
+    business_days: tuple[date, ...] = ()
+    source_files: tuple[str, ...] = ()
+    seconds: float = 0.0
+    error: str = ""
+    started_at: datetime | None = None
+    load_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A load record with the verdicts behind it; what an asset reports for one partition."""
+
+    load: LoadRecord
+    rules: tuple[RuleResult, ...] = ()
+    notes: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def partition_key(self) -> str:
+        return self.load.partition_key
+
+    @property
+    def committed(self) -> bool:
+        return self.load.outcome == "committed"

@@ -1,0 +1,73 @@
+"""The one typed settings object, read from `PLATFORM_*` variables and `PLATFORM_HOME/settings.env`.
+
+No other module reads the environment. Nothing here touches the disk except to read the settings file.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from data_platform.errors import SettingsError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """All settings. Secrets are `SecretStr`, so that no message, log or repr prints them."""
+
+    model_config = SettingsConfigDict(env_prefix="PLATFORM_", extra="ignore", env_file_encoding="utf-8")
+
+    home: Path = Field(PROJECT_ROOT / ".platform", description="Folder of all state: landing/, lake/, dagster/.")
+    catalog: SecretStr | None = Field(None, description="postgresql://… for a shared catalog; unset: SQLite under home.")
+    start_date: date = Field(date(2026, 1, 1), description="First daily partition.")
+    memory: str | None = Field(None, description="DuckDB's memory limit, such as 2GB; unset: DuckDB's default.")
+    threads: int | None = Field(None, ge=1, description="DuckDB's threads; unset: all cores.")
+    lock_timeout: float = Field(600.0, gt=0, description="Seconds to wait for the commit gate.")
+    alert_urls: SecretStr = Field(SecretStr(""), description="Apprise URLs, separated by blanks or commas.")
+    automation: Literal["on", "off"] = Field("off", description="Whether schedules and sensors that load data run.")
+    landing: Path | None = Field(None, description="Folder of drop files; unset: landing/ under home.")
+
+    @field_validator("home", "landing", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value.expanduser().resolve() if value is not None else None
+
+    @property
+    def landing_dir(self) -> Path:
+        return self.landing or self.home / "landing"
+
+    @property
+    def lake_dir(self) -> Path:
+        return self.home / "lake"
+
+    @property
+    def dagster_dir(self) -> Path:
+        return self.home / "dagster"
+
+    @property
+    def settings_file(self) -> Path:
+        return self.home / "settings.env"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Reads the settings afresh. Raises `SettingsError` naming the variable and never its value."""
+    home = Path(str(overrides.get("home") or os.environ.get("PLATFORM_HOME") or PROJECT_ROOT / ".platform"))
+    try:
+        return Settings(_env_file=home.expanduser() / "settings.env", **overrides)  # type: ignore[call-arg, arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "PLATFORM_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise SettingsError(f"`{name}` cannot be used: {first['msg']}.", fix=f"set `{name}` or unset it") from None
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process. Tests that change the environment call `get_settings.cache_clear()`."""
+    return load_settings()

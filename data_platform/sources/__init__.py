@@ -1,0 +1,1 @@
+"""Where rows come from: declarations, file readers, the sample shop. No Dagster here."""
