@@ -1,0 +1,246 @@
+"""The contract: what one table must be, derived from one pandera model. Nothing here runs a query.
+
+A model is a `pandera.ibis.DataFrameModel` under `@table(…)`. Its fields state columns and checks; the decorator
+states what belongs to the table: grain, key, partition, owner, actions. Everything else is exported from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, Literal
+
+import ibis
+import pandera.ibis as pa
+from pandera.api.checks import Check
+
+from data_platform.contracts.partitioning import UNPARTITIONED, Partitioning
+from data_platform.errors import ContractError, did_you_mean
+
+Action = Literal["quarantine", "flag", "merge", "fail", "warn"]
+NullPolicy = Literal["pass", "fail"]
+RuleKind = Literal["parse", "cast", "not_null", "check", "row", "future", "late", "exists", "key"]
+ACTIONS: tuple[Action, ...] = ("quarantine", "flag", "merge", "fail", "warn")
+SHORT_NAMES: Mapping[str, str] = {
+    "equal_to": "eq", "not_equal_to": "ne", "greater_than": "gt", "greater_than_or_equal_to": "ge",
+    "less_than": "lt", "less_than_or_equal_to": "le", "in_range": "in_range", "isin": "isin", "notin": "notin",
+    "str_matches": "matches", "str_contains": "contains", "str_length": "length",
+    "str_startswith": "startswith", "str_endswith": "endswith",
+}  # fmt: skip
+META = "platform"
+
+
+@dataclass(frozen=True)
+class ColumnMeta:
+    """What a column carries beyond pandera: the source's name for it, its text format, its PII class."""
+
+    source: str | None = None
+    format: str | None = None
+    pii: str | None = None
+    required: bool = True
+
+
+def column(
+    *, description: str, source: str | None = None, format: str | None = None, pii: str | None = None,
+    required: bool = True, **checks: Any,
+) -> Any:  # fmt: skip
+    """A pandera field with the platform's metadata. `source` is the header in the drop file when it differs;
+    `format` a strptime format for dates kept as text; `required=False` lets a file leave the column out.
+    `unique=True` is refused: pandera.ibis ignores it; state a `Key` instead."""
+    if checks.get("unique"):
+        raise ContractError("`unique=True` is silently ignored by pandera.ibis.", fix="state `key=Key(…)` in `@table`")
+    return pa.Field(description=description, metadata={META: ColumnMeta(source, format, pii, required)}, **checks)
+
+
+@dataclass(frozen=True)
+class Key:
+    """Columns that identify a row. Scope `partition`: once per partition; `table`: once in the whole table.
+    Within a partition duplicates are merged (the latest wins); a key that another partition has already is
+    judged by the rule `key`, action `quarantine` unless the table says otherwise."""
+
+    columns: tuple[str, ...]
+    scope: Literal["partition", "table"] = "partition"
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """`column` must exist as `to` in the table `references`, or the rule `<column>.exists` is broken."""
+
+    column: str
+    references: str
+    to: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of a contract. `expected` is for people; `check` is pandera's own declaration, where there is one."""
+
+    name: str
+    kind: RuleKind
+    action: Action
+    columns: tuple[str, ...]
+    expected: str
+    null: NullPolicy = "pass"
+    check: Check | None = None
+    foreign_key: ForeignKey | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column as the engine and people need it."""
+
+    name: str
+    duckdb_type: str
+    nullable: bool
+    description: str
+    source: str
+    format: str | None
+    pii: str | None
+    required: bool
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One table. `name` is `layer.table`; `event_time` the column that orders duplicates and judges lateness;
+    `business_time` the column whose day a row belongs to in the marts; `quarantine_limit` a share of rows above
+    which a load fails."""
+
+    name: str
+    model: type[pa.DataFrameModel]
+    grain: str
+    owner: str
+    key: Key | None = None
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    partition: Partitioning = UNPARTITIONED
+    event_time: str | None = None
+    business_time: str | None = None
+    version: int = 1
+    freshness: timedelta | None = None
+    quarantine_limit: float = 0.2
+    actions: Mapping[str, Action] = field(default_factory=dict)
+    nulls: Mapping[str, NullPolicy] = field(default_factory=dict)
+
+    @property
+    def layer(self) -> str:
+        return self.name.split(".")[0]
+
+    @property
+    def table(self) -> str:
+        return self.name.split(".")[1]
+
+    @property
+    def description(self) -> str:
+        return (self.model.__doc__ or "").strip()
+
+    @cached_property
+    def columns(self) -> Mapping[str, Column]:
+        """Columns by name, in the model's order; the partition column of a staging table is not among them."""
+        schema = self.model.to_schema()
+        return {name: _column(name, spec) for name, spec in schema.columns.items()}
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """Every rule in the order in which a row's first reason is named. Raises `ContractError` for an action
+        or null policy whose rule does not exist."""
+        rules = tuple(self._rule(*parts) for parts in self._declared())
+        names = [rule.name for rule in rules]
+        for stated in (*self.actions, *self.nulls):
+            if stated not in names:
+                raise ContractError(f"`{self.name}` names a rule `{stated}` it does not have.{did_you_mean(stated, names)}")
+        return rules
+
+    def rule(self, name: str) -> Rule:
+        found = next((rule for rule in self.rules if rule.name == name), None)
+        if found is None:
+            raise ContractError(f"`{self.name}` has no rule `{name}`.{did_you_mean(name, [r.name for r in self.rules])}")
+        return found
+
+    def _rule(self, name: str, kind: RuleKind, columns: tuple[str, ...], expected: str, extra: Mapping[str, Any]) -> Rule:
+        null: NullPolicy = self.nulls.get(name, "fail" if kind == "not_null" else "pass")
+        default: Action = "flag" if kind == "late" else "quarantine"
+        return Rule(name, kind, self.actions.get(name, default), columns, expected, null, **extra)
+
+    def _declared(self) -> list[tuple[str, RuleKind, tuple[str, ...], str, Mapping[str, Any]]]:
+        found: list[tuple[str, RuleKind, tuple[str, ...], str, Mapping[str, Any]]] = []
+        if self.layer == "staging":
+            found.append(("record.parse", "parse", (), "the record can be read", {}))
+            for col in self.columns.values():
+                if col.duckdb_type != "VARCHAR":
+                    found.append((f"{col.name}.cast", "cast", (col.name,), f"text that is a {col.duckdb_type}", {}))
+        for col in self.columns.values():
+            if not col.nullable:
+                found.append((f"{col.name}.not_null", "not_null", (col.name,), "a value", {}))
+        for col in self.columns.values():
+            for check in col.checks:
+                short = SHORT_NAMES.get(str(check.name), str(check.name))
+                found.append((f"{col.name}.{short}", "check", (col.name,), _expected(check), {"check": check}))
+        for check in self.model.to_schema().checks:
+            found.append((str(check.name), "row", (), _expected(check), {"check": check}))
+        if self.layer == "staging" and self.event_time and self.partition.dimensions:
+            at = (self.event_time,)
+            found.append((f"{self.event_time}.future", "future", at, "not after the partition it arrived in", {}))
+            found.append((f"{self.event_time}.late", "late", at, "not before the partition it arrived in", {}))
+        for fk in self.foreign_keys:
+            text = f"a `{fk.to}` of `{fk.references}`"
+            found.append((f"{fk.column}.exists", "exists", (fk.column,), text, {"foreign_key": fk}))
+        if self.key:
+            found.append(("key", "key", self.key.columns, f"{', '.join(self.key.columns)} once per {self.key.scope}", {}))
+        return found
+
+
+REGISTRY: dict[str, Contract] = {}
+
+
+def table(name: str, *, grain: str, owner: str, **stated: Any) -> Callable[[type[pa.DataFrameModel]], type[pa.DataFrameModel]]:
+    """Registers the decorated model as the contract of `name` (`layer.table`). Keyword arguments are `Contract`'s fields."""
+
+    def register(model: type[pa.DataFrameModel]) -> type[pa.DataFrameModel]:
+        contract = Contract(name=name, model=model, grain=grain, owner=owner, **stated)
+        unknown = [action for action in contract.actions.values() if action not in ACTIONS]
+        if unknown:
+            raise ContractError(f"`{name}` uses an unknown action `{unknown[0]}`.{did_you_mean(unknown[0], ACTIONS)}")
+        if name in REGISTRY and REGISTRY[name].model.__qualname__ != model.__qualname__:
+            raise ContractError(f"`{name}` has two contracts: `{REGISTRY[name].model.__name__}` and `{model.__name__}`.")
+        REGISTRY[name] = contract
+        return model
+
+    return register
+
+
+def _column(name: str, spec: Any) -> Column:
+    meta: ColumnMeta = (spec.metadata or {}).get(META) or ColumnMeta()
+    return Column(
+        name=name, duckdb_type=duckdb_type(spec.dtype.type), nullable=bool(spec.nullable),
+        description=spec.description or "", source=meta.source or name, format=meta.format, pii=meta.pii,
+        required=meta.required, checks=tuple(spec.checks),
+    )  # fmt: skip
+
+
+def duckdb_type(dtype: ibis.expr.datatypes.DataType) -> str:
+    """The DuckDB spelling of an ibis type. HUGEINT and UUID are refused: other engines cannot read them."""
+    if dtype.is_decimal():
+        if dtype.precision is None or dtype.scale is None:
+            raise ContractError("A decimal needs its precision and scale.", fix="use `Money`, or `Annotated[Decimal, 18, 2, None]`")
+        return f"DECIMAL({dtype.precision},{dtype.scale})"
+    for matches, name in (
+        (dtype.is_boolean(), "BOOLEAN"), (dtype.is_int8(), "TINYINT"), (dtype.is_int16(), "SMALLINT"),
+        (dtype.is_int32(), "INTEGER"), (dtype.is_int64(), "BIGINT"), (dtype.is_float32(), "FLOAT"),
+        (dtype.is_float64(), "DOUBLE"), (dtype.is_string(), "VARCHAR"), (dtype.is_date(), "DATE"),
+        (dtype.is_timestamp(), "TIMESTAMP"), (dtype.is_time(), "TIME"), (dtype.is_binary(), "BLOB"),
+    ):  # fmt: skip
+        if matches:
+            return name
+    raise ContractError(f"A contract cannot hold the type `{dtype}`.", fix="use VARCHAR, a number, DATE, TIMESTAMP or BOOLEAN")
+
+
+def _expected(check: Check) -> str:
+    if check.description:
+        return str(check.description)
+    values = (check.statistics or {}).values()
+    if check.name == "isin":
+        return "one of " + ", ".join(sorted(map(str, *values)))
+    words = ", ".join(str(value) for value in values if value is not None)
+    return f"{SHORT_NAMES.get(str(check.name), str(check.name))} {words}".strip()
