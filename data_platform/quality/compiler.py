@@ -1,0 +1,187 @@
+"""Compiles a contract to SQL text: a typed value per column, and per rule an expression that is TRUE where a row breaks it.
+
+Only text is made here; nothing runs. pandera's checks give ibis expressions over an unbound table, ibis gives SQL,
+and sqlglot (ibis's own SQL parser) takes the one select expression out of it, so that all rules fit in one scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import ibis
+import sqlglot
+from ibis.backends.sql.datatypes import DuckDBType
+from pandera.api.ibis.types import IbisData
+from pandera.backends.ibis import builtin_checks as _registers_the_builtin_checks  # noqa: F401
+from sqlglot import expressions as exp
+
+from data_platform.contracts.model import Column, Contract, Rule
+from data_platform.contracts.partitioning import Dimension
+from data_platform.errors import ContractError
+from data_platform.lake.sql import ident, literal
+
+MAX_RULES = 63  # one bit each in a UBIGINT, and one spare
+
+
+@dataclass(frozen=True)
+class CompiledRule:
+    """A rule, its bit, and SQL that is TRUE where a row breaks it; over the typed columns, the partition
+    columns, `raw:<column>` texts and `ref:<column>` lookups, as its kind needs."""
+
+    rule: Rule
+    bit: int
+    broken: str
+
+
+@lru_cache(maxsize=256)
+def compile_rules(contract: Contract) -> tuple[CompiledRule, ...]:
+    """All rules but `key`, which is a question about the set and not about a row.
+    Raises `ContractError` for a rule that cannot be judged row by row inside the engine."""
+    rules = [rule for rule in contract.rules if rule.kind != "key"]
+    if len(rules) > MAX_RULES:
+        raise ContractError(f"`{contract.name}` has {len(rules)} rules; {MAX_RULES} fit in one pass.")
+    return tuple(CompiledRule(rule, bit, _broken(contract, rule)) for bit, rule in enumerate(rules))
+
+
+def typed_value(column: Column) -> str:
+    """SQL that gives a column's value from its text `raw:<name>`; NULL for blank text and for text that is not of the type.
+
+    Integers must be written as integers (`13085.0` is one, `12.7` is not) and decimals must fit their scale: a
+    plain cast would round both in silence. Doubles must be finite.
+    """
+    text = ident(f"raw:{column.name}")
+    kind = column.duckdb_type
+    if kind == "VARCHAR":
+        return text
+    if kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT"):
+        return f"CASE WHEN regexp_full_match({text}, '[+-]?[0-9]+([.]0*)?') THEN TRY_CAST({text} AS {kind}) END"
+    if kind.startswith("DECIMAL"):
+        exact = f"TRY_CAST({text} AS {kind}) = TRY_CAST({text} AS DECIMAL(38, 12))"
+        return f"CASE WHEN {exact} THEN TRY_CAST({text} AS {kind}) END"
+    if kind in ("DOUBLE", "FLOAT"):
+        return f"CASE WHEN isfinite(TRY_CAST({text} AS DOUBLE)) THEN TRY_CAST({text} AS {kind}) END"
+    if column.format:
+        return f"CAST(try_strptime({text}, {literal(column.format)}) AS {kind})"
+    return f"TRY_CAST({text} AS {kind})"
+
+
+def raw_text(column: Column) -> str:
+    """SQL for a raw column's text as rules see it: trimmed, and NULL when blank."""
+    return f"NULLIF(TRIM({ident(column.source)}), '') AS {ident(f'raw:{column.name}')}"
+
+
+def broken_mask(rules: tuple[CompiledRule, ...]) -> str:
+    """SQL for the UBIGINT with the bit of every broken rule set."""
+    if not rules:
+        return "0::UBIGINT"
+    return "(" + " + ".join(f"CASE WHEN {r.broken} THEN {1 << r.bit} ELSE 0 END" for r in rules) + ")::UBIGINT"
+
+
+def mask_of(rules: tuple[CompiledRule, ...], *actions: str) -> int:
+    """The bits of the rules with one of these actions."""
+    return sum(1 << rule.bit for rule in rules if rule.rule.action in actions)
+
+
+def _broken(contract: Contract, rule: Rule) -> str:
+    return _BY_KIND[rule.kind](contract, rule)
+
+
+def _parse(contract: Contract, rule: Rule) -> str:
+    return '"_defect" IS NOT NULL'
+
+
+def _cast(contract: Contract, rule: Rule) -> str:
+    name = rule.columns[0]
+    return f"({ident(f'raw:{name}')} IS NOT NULL AND {ident(name)} IS NULL)"
+
+
+def _not_null(contract: Contract, rule: Rule) -> str:
+    name = rule.columns[0]
+    if contract.layer != "staging":
+        return f"{ident(name)} IS NULL"
+    # Text of the wrong type is the cast rule's matter, and a record that could not be read the parse rule's.
+    return f"({ident(f'raw:{name}')} IS NULL AND \"_defect\" IS NULL)"
+
+
+def _check(contract: Contract, rule: Rule) -> str:
+    verdict = "IS FALSE" if rule.null == "pass" else "IS NOT TRUE"
+    return f"(({_expression(contract, rule)}) {verdict})"
+
+
+def _future(contract: Contract, rule: Rule) -> str:
+    dimension = _time_dimension(contract, rule)
+    return f"({ident(rule.columns[0])} >= {ident(dimension.column)} + INTERVAL 1 {dimension.grain.upper()})"
+
+
+def _late(contract: Contract, rule: Rule) -> str:
+    dimension = _time_dimension(contract, rule)
+    return f"({ident(rule.columns[0])} < {ident(dimension.column)})"
+
+
+def _exists(contract: Contract, rule: Rule) -> str:
+    """`ref:<column>` is TRUE where the parent was found, see `screening` and `audit` for the lookup."""
+    name = rule.columns[0]
+    return f"({ident(name)} IS NOT NULL AND {ident(f'ref:{name}')} IS NOT TRUE)"
+
+
+_BY_KIND: Mapping[str, Callable[[Contract, Rule], str]] = {
+    "parse": _parse, "cast": _cast, "not_null": _not_null, "check": _check, "row": _check,
+    "future": _future, "late": _late, "exists": _exists,
+}  # fmt: skip
+
+
+def _time_dimension(contract: Contract, rule: Rule) -> Dimension:
+    for dimension in contract.partition.dimensions:
+        if dimension.grain != "static":
+            return dimension
+    raise ContractError(f"`{contract.name}` has the rule `{rule.name}` and no time partition to judge it by.")
+
+
+def _expression(contract: Contract, rule: Rule) -> str:
+    """The SQL of a pandera check as one expression over unqualified columns."""
+    table = _unbound(contract)
+    key = rule.columns[0] if rule.kind == "check" else None
+    check = rule.check
+    assert check is not None
+    if check.element_wise:
+        raise ContractError(f"`{contract.name}`: the rule `{rule.name}` is element-wise Python, which no engine can run.",
+                            fix="write it as an ibis expression over `data.table`")  # fmt: skip
+    try:
+        result = check._check_fn(IbisData(table, key), **check._check_kwargs)
+        column = _as_column(result, table)
+        statement = sqlglot.parse_one(ibis.to_sql(table.select(verdict=column), dialect="duckdb"), read="duckdb")
+    except ContractError:
+        raise
+    except Exception as error:  # a user's check can raise anything
+        raise ContractError(f"`{contract.name}`: the rule `{rule.name}` cannot be compiled: {error}.") from error
+    if statement.find(exp.Window, exp.AggFunc, exp.Subquery, exp.Join) or len(statement.expressions) != 1:
+        raise ContractError(f"`{contract.name}`: the rule `{rule.name}` looks at more than its own row.",
+                            fix="state keys with `Key` and parents with `ForeignKey`")  # fmt: skip
+    verdict = statement.expressions[0].this
+    for node in verdict.find_all(exp.Column):
+        node.set("table", None)
+    return str(verdict.sql(dialect="duckdb"))
+
+
+def _as_column(result: Any, table: ibis.Table) -> Any:
+    """pandera's built-in checks return a projection of one boolean column; custom ones usually the column."""
+    if isinstance(result, ibis.Table):
+        values = result.op().values
+        if len(values) != 1:
+            raise ContractError("A check must give one boolean column.")
+        return next(iter(values.values())).to_expr()
+    if isinstance(result, bool):
+        return ibis.literal(result)
+    return result
+
+
+def _unbound(contract: Contract) -> ibis.Table:
+    types = {column.name: column.duckdb_type for column in contract.columns.values()}
+    types |= {dimension.column: dimension.duckdb_type for dimension in contract.partition.dimensions}
+    schema = {name: DuckDBType.from_string(kind) for name, kind in types.items()}
+    return ibis.table(schema, name="typed")
+
+
