@@ -1,0 +1,169 @@
+"""How the lake is attached to an engine: extensions, connection options, and the one ATTACH statement.
+
+dbt's profile is rendered from `Attachment` as well, so that both see one lake in one way. No table is touched here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import duckdb
+
+from data_platform.errors import LakeError, SettingsError
+from data_platform.lake.sql import text
+from data_platform.settings import Settings
+
+SECRET = "lake_catalog"
+# Conflicts within a table are not retried by DuckLake; these settings are for its catalog transactions.
+RETRIES = {"ducklake_max_retry_count": "100", "ducklake_retry_wait_ms": "15", "ducklake_retry_backoff": "1.1"}
+
+
+@dataclass(frozen=True)
+class PostgresCatalog:
+    """Where a Postgres catalog is. The password stays out of `repr`, of ATTACH and so of every message."""
+
+    host: str
+    port: int
+    database: str
+    user: str
+    password: str = field(repr=False)
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        return f"postgresql://{self.host}:{self.port}/{self.database}"
+
+
+def postgres_catalog(url: str) -> PostgresCatalog:
+    """Parses `postgresql://user:password@host:port/database?sslmode=…`. Raises `SettingsError`, never with the URL."""
+    wanted = "postgresql://user:password@host:port/database"
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 5432
+    except ValueError:
+        raise SettingsError("`PLATFORM_CATALOG` is no URL.", fix=f"write it as {wanted}") from None
+    database = unquote(parts.path.lstrip("/"))
+    if parts.scheme not in ("postgresql", "postgres") or not database:
+        raise SettingsError("`PLATFORM_CATALOG` is no URL of a PostgreSQL database.", fix=f"write it as {wanted}")
+    options = dict(parse_qsl(parts.query))
+    return PostgresCatalog(
+        host=unquote(parts.hostname or options.pop("host", "localhost")), port=port, database=database,
+        user=unquote(parts.username or ""), password=unquote(parts.password or ""), options=options,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """The catalog (a SQLite file or a Postgres database) and the folder of the Parquet files."""
+
+    data_path: Path
+    catalog: Path | PostgresCatalog
+
+    @property
+    def place(self) -> str:
+        """The catalog for people: a path, or a URL without user and password."""
+        return self.catalog.place if isinstance(self.catalog, PostgresCatalog) else str(self.catalog)
+
+    def exists(self) -> bool:
+        """Whether the catalog may be there; attaching to a missing SQLite file would leave an empty one."""
+        return isinstance(self.catalog, PostgresCatalog) or self.catalog.exists()
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        return ("postgres_scanner" if isinstance(self.catalog, PostgresCatalog) else "sqlite_scanner", "ducklake")
+
+    @property
+    def path(self) -> str:
+        """What stands after ATTACH."""
+        return "ducklake:postgres:" if isinstance(self.catalog, PostgresCatalog) else f"ducklake:sqlite:{self.catalog}"
+
+    def options(self, *, read_only: bool = False, create: bool = False) -> dict[str, str | int | bool]:
+        """The options of ATTACH. The data path is given and not taken from the catalog, so that a lake may be moved."""
+        found: dict[str, str | int | bool] = {
+            "DATA_PATH": f"{self.data_path}/", "OVERRIDE_DATA_PATH": True,
+            "DATA_INLINING_ROW_LIMIT": 0, "CREATE_IF_NOT_EXISTS": create,
+        }  # fmt: skip
+        if isinstance(self.catalog, PostgresCatalog):
+            found["META_SECRET"] = SECRET
+        else:
+            # Without WAL a long reader breaks writers, and the reverse.
+            found |= {"META_JOURNAL_MODE": "WAL", "META_BUSY_TIMEOUT": 30000}
+        if read_only:
+            found["READ_ONLY"] = True
+        return found
+
+    def sql(self, *, read_only: bool = False, create: bool = False) -> str:
+        """The one ATTACH statement, under the name `lake`."""
+        options = ", ".join(
+            f"{name} {_literal(value)}" for name, value in self.options(read_only=read_only, create=create).items()
+        )
+        return f"ATTACH {text(self.path)} AS lake ({options})"
+
+    def secret_sql(self) -> str | None:
+        """Creates the temporary secret that ATTACH names, for Postgres; lives in memory with its engine alone."""
+        if not isinstance(self.catalog, PostgresCatalog):
+            return None
+        at = self.catalog
+        pairs = {
+            "HOST": at.host,
+            "PORT": str(at.port),
+            "DATABASE": at.database,
+            "USER": at.user,
+            "PASSWORD": at.password,
+        }
+        stated = ", ".join(f"{name} {text(value)}" for name, value in pairs.items() if value)
+        return f"CREATE OR REPLACE TEMPORARY SECRET {SECRET} (TYPE postgres, {stated})"
+
+
+def attachment(settings: Settings) -> Attachment:
+    """The lake that the settings name."""
+    if settings.catalog is not None and settings.catalog.get_secret_value():
+        return Attachment(settings.lake_dir / "data", postgres_catalog(settings.catalog.get_secret_value()))
+    return Attachment(settings.lake_dir / "data", settings.lake_dir / "catalog.sqlite")
+
+
+def _literal(value: str | int | bool) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int) else text(value)
+
+
+def extension_path(name: str) -> Path:
+    """The signed binary that a PyPI package brings. Raises `LakeError` naming the package that is missing."""
+    package = f"duckdb-extension-{name.replace('_', '-')}"
+    fix = f"pip install {package}=={duckdb.__version__}"
+    try:
+        folder = importlib.import_module(f"duckdb_extension_{name}").__path__[0]
+    except ImportError:
+        raise LakeError(f"The package `{package}` is not installed.", fix=fix) from None
+    path = Path(folder) / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
+    if not path.exists():
+        raise LakeError(f"The package `{package}` is not of DuckDB's version {duckdb.__version__}.", fix=fix)
+    return path
+
+
+def open_engine(settings: Settings, at: Attachment) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory with the extensions and limits, nothing attached. Nothing is installed or downloaded.
+    A missing table must not resolve to a Python variable, so replacement scans are off."""
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "python_enable_replacements": False, "autoinstall_known_extensions": False, "autoload_known_extensions": False,
+        "temp_directory": str(settings.home / "tmp"),
+    }  # fmt: skip
+    if settings.memory:
+        config["memory_limit"] = settings.memory
+    if settings.threads:
+        config["threads"] = settings.threads
+    con = duckdb.connect(":memory:", config=config)
+    for name in at.extensions:
+        con.execute(f"LOAD {text(str(extension_path(name)))}")
+    con.execute("SET GLOBAL TimeZone = 'UTC'")
+    for option, value in RETRIES.items():
+        con.execute(f"SET GLOBAL {option} = {value}")
+    secret = at.secret_sql()
+    if secret:
+        con.execute(secret)
+    return con

@@ -1,0 +1,199 @@
+"""The lake: connections, tables, and the one way in which rows get into it. What a row must be is not known here.
+
+`Lake` is thin: attaching is `attach.py`, files are `staging.py`, the transaction is `commit.py`, the lock `gate.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import duckdb
+import tenacity
+
+from data_platform.errors import LakeError, UsageError
+from data_platform.lake import commit as commits
+from data_platform.lake import staging, tables
+from data_platform.lake.attach import Attachment, attachment, open_engine
+from data_platform.lake.commit import Check, Slice, slices_of
+from data_platform.lake.gate import FileLatch, Gate, gate_for
+from data_platform.lake.ledger import Audit
+from data_platform.lake.outcomes import LoadRecord
+from data_platform.lake.sql import table_name
+from data_platform.lake.staging import StagedFile
+from data_platform.lake.storage import is_conflict, storage_errors
+from data_platform.settings import Settings, get_settings
+
+__all__ = ["Audit", "Lake", "Slice", "StagedFile", "get_lake", "slices_of"]
+log = logging.getLogger(__name__)
+ATTEMPTS = 10
+
+
+class Lake:
+    """One lake, as the settings name it. Cheap to make; opens nothing until it is used. Safe for threads.
+
+    A process has one engine per lake (checking the extensions' signatures takes 0.5 s), and connections are cursors
+    of it: they share its memory limit and attached databases, so scratch belongs into TEMP tables."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.attachment: Attachment = attachment(settings)
+        self._engines: dict[bool, duckdb.DuckDBPyConnection] = {}
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+
+    @classmethod
+    def from_settings(cls, settings: Settings | None = None) -> Lake:
+        return cls(settings or get_settings())
+
+    @property
+    def gate(self) -> Gate:
+        """The commit gate. `with lake.gate.hold():` for anything that writes to the catalog."""
+        lock = self.settings.lake_dir / "commit.lock"
+        return gate_for(str(lock), lambda: FileLatch(lock), self.settings.lock_timeout)
+
+    def attach_sql(self, *, read_only: bool = False) -> str:
+        """The ATTACH statement, for an engine that is not ours; `attachment` has its parts."""
+        return self.attachment.sql(read_only=read_only)
+
+    def connect(self, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+        """A connection with the lake attached as `lake`; the lake is made if there is none. Close it after use.
+        Raises `CatalogError` or `StorageError`."""
+        with self._lock, storage_errors(self.attachment.place):
+            if self._pid != os.getpid():
+                # An engine's threads do not survive a fork.
+                self._engines, self._pid = {}, os.getpid()
+            if read_only not in self._engines:
+                if read_only:
+                    self.connect().close()
+                self._engines[read_only] = self._open(read_only)
+            return self._engines[read_only].cursor()
+
+    def close(self) -> None:
+        """Closes the engines; the next `connect` opens them again."""
+        with self._lock:
+            for engine in self._engines.values():
+                engine.close()
+            self._engines.clear()
+
+    def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+        for folder in (self.settings.lake_dir, self.attachment.data_path, self.settings.home / "tmp"):
+            with storage_errors(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+        engine = open_engine(self.settings, self.attachment)
+        try:
+            tables.open_lake(engine, self.attachment, self.gate, read_only=read_only)
+        except BaseException:
+            engine.close()
+            raise
+        return engine
+
+    def ensure_table(
+        self,
+        con: duckdb.DuckDBPyConnection | None,
+        name: str,
+        columns: Mapping[str, str],
+        partition_by: Sequence[str] = (),
+    ) -> None:
+        """Makes the table, or adds the columns it lacks. Idempotent. Raises `LakeError` when a column has another type
+        or the table is partitioned otherwise; `UsageError` for a name. Never inside a transaction of the caller."""
+        with storage_errors(self.attachment.place):
+            own = con or self.connect()
+            try:
+                tables.ensure(own, self.gate, table_name(name), columns, tuple(partition_by))
+            finally:
+                if con is None:
+                    own.close()
+
+    def stage(
+        self, con: duckdb.DuckDBPyConnection, name: str, select_sql: str, partition: Mapping[str, object] | None = None
+    ) -> StagedFile | None:
+        """Writes one partition's rows to a file, cast by name to the table's columns; a missing column becomes NULL.
+        Returns `None` for no rows. Raises `LakeError` for an unknown column, a bad cast or a foreign partition."""
+        return staging.stage(con, self.attachment.data_path, table_name(name), select_sql, partition or {})
+
+    def stage_many(
+        self, con: duckdb.DuckDBPyConnection, name: str, select_sql: str, partition_columns: Sequence[str] | None = None
+    ) -> list[StagedFile]:
+        """Writes many partitions' rows in one scan; the select carries the partition columns, which are the table's.
+        A partition may come back in several files: `slices_of` groups them; one without rows has none."""
+        return staging.stage_many(con, self.attachment.data_path, table_name(name), select_sql)
+
+    def discard(self, files: Sequence[StagedFile]) -> None:
+        """Removes staged files that will not be committed."""
+        staging.discard(files)
+
+    def commit(
+        self, slices: Sequence[Slice], loads: Sequence[LoadRecord] = (), audits: Sequence[Audit] = (),
+        check: Check | None = None, message: str = "",
+    ) -> int:  # fmt: skip
+        """Replaces the slices whole, writes the loads and audits, and returns the snapshot's id; all or nothing.
+
+        `check(con)` runs inside the gate and the transaction and sees the new rows; what it raises undoes everything
+        and reaches the caller. On any failure the staged files are removed. `gate.waited` has the wait."""
+        change = commits.Change(tuple(slices), tuple(loads), tuple(audits), check, message)
+        try:
+            with storage_errors(self.attachment.data_path):
+                staging.flush(change.files)
+            return self._commit(change)
+        except BaseException:
+            if not self._landed(change):
+                staging.discard(change.files)
+            raise
+
+    def record_failures(self, loads: Sequence[LoadRecord]) -> None:
+        """Writes failed loads to the ledger, in a transaction of their own."""
+        if any(load.outcome != "failed" for load in loads):
+            raise UsageError("Only failed loads are recorded without their rows.")
+        if loads:
+            self.commit((), loads)
+
+    def record_audits(self, audits: Sequence[Audit]) -> None:
+        """Writes verdicts that came after the load, such as a check that failed in a later run."""
+        if audits:
+            self.commit((), audits=audits, message=f"audit of {audits[0].asset}")
+
+    def _commit(self, change: commits.Change) -> int:
+        con = self.connect()
+        try:
+            with self.gate.hold(), storage_errors(self.attachment.place):
+                # Behind the gate only writers that are not ours can conflict.
+                for attempt in tenacity.Retrying(
+                    retry=tenacity.retry_if_exception(is_conflict), stop=tenacity.stop_after_attempt(ATTEMPTS),
+                    wait=tenacity.wait_random_exponential(multiplier=0.02, max=1.0), reraise=True,
+                ):  # fmt: skip
+                    with attempt:
+                        return commits.apply(con, change, self.gate.still_held)
+        finally:
+            con.close()
+        raise LakeError("The commit was not tried.")
+
+    def _landed(self, change: commits.Change) -> bool:
+        """Whether a commit that raised may have reached the catalog; when nobody can tell, files are kept."""
+        if not change.files:
+            return False
+        try:
+            con = self.connect()
+        except Exception:
+            return True
+        try:
+            return commits.landed(con, change)
+        except duckdb.Error:
+            return True
+        finally:
+            con.close()
+
+
+@lru_cache(maxsize=8)
+def _lake(home: str, catalog: str, memory: str | None, threads: int | None, timeout: float) -> Lake:
+    return Lake(get_settings())
+
+
+def get_lake() -> Lake:
+    """The lake of this process's settings; the same object while the settings stay the same."""
+    settings = get_settings()
+    catalog = settings.catalog.get_secret_value() if settings.catalog else ""
+    return _lake(str(settings.home), catalog, settings.memory, settings.threads, settings.lock_timeout)

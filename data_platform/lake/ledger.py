@@ -1,0 +1,181 @@
+"""The ledger: `ops.loads`, `ops.audits` and `ops.publishes`, tables of the lake itself, written with the data.
+
+Only their shape, their rows and what is asked of them. Who commits them is `commit.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from data_platform.lake.outcomes import LoadRecord
+
+LOADS = {
+    "load_id": "VARCHAR", "asset": "VARCHAR", "partition_key": "VARCHAR", "run_id": "VARCHAR", "outcome": "VARCHAR",
+    "rows_read": "BIGINT", "rows_accepted": "BIGINT", "rows_quarantined": "BIGINT", "rows_merged": "BIGINT",
+    "rows_flagged": "BIGINT", "rows_warned": "BIGINT", "rows_late": "BIGINT", "by_rule": "VARCHAR",
+    "contract_version": "INTEGER", "content_hash": "VARCHAR", "hash_algorithm": "VARCHAR", "event_min": "TIMESTAMP",
+    "event_max": "TIMESTAMP", "business_days": "VARCHAR", "source_files": "VARCHAR", "seconds": "DOUBLE",
+    "error": "VARCHAR", "started_at": "TIMESTAMP", "finished_at": "TIMESTAMP",
+}  # fmt: skip
+AUDITS = {
+    "audit_id": "VARCHAR", "asset": "VARCHAR", "partition_key": "VARCHAR", "load_id": "VARCHAR", "passed": "BOOLEAN",
+    "failed_rules": "VARCHAR", "run_id": "VARCHAR", "audited_at": "TIMESTAMP",
+}  # fmt: skip
+PUBLISHES = {
+    "publish_id": "VARCHAR", "table_name": "VARCHAR", "version": "BIGINT", "previous_version": "BIGINT",
+    "run_id": "VARCHAR", "published_at": "TIMESTAMP",
+}  # fmt: skip
+TABLES: Mapping[str, Mapping[str, str]] = {"loads": LOADS, "audits": AUDITS, "publishes": PUBLISHES}
+_ARROW = {
+    "VARCHAR": pa.string(), "BIGINT": pa.int64(), "INTEGER": pa.int32(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(),
+    "TIMESTAMP": pa.timestamp("us"),
+}  # fmt: skip
+
+
+def utc_now() -> datetime:
+    """Now, as the ledger keeps it: UTC without a zone."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A verdict on one load of one partition. The latest audit of a load counts."""
+
+    asset: str
+    partition_key: str
+    load_id: str
+    passed: bool
+    failed_rules: tuple[str, ...] = ()
+    run_id: str = ""
+    audit_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    audited_at: datetime = field(default_factory=utc_now)
+
+
+@dataclass(frozen=True)
+class Load(LoadRecord):
+    """A load as the ledger has it. `snapshot_id` orders loads: clocks of several machines do not."""
+
+    finished_at: datetime | None = None
+    snapshot_id: int = 0
+
+
+def create_sql() -> list[str]:
+    """The statements that make the ledger's tables."""
+    return [
+        f"CREATE TABLE IF NOT EXISTS lake.ops.{table} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})"
+        for table, columns in TABLES.items()
+    ]
+
+
+def insert(con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Appends rows to a table of the ledger, in the caller's transaction."""
+    columns = TABLES[table]
+    arrays = {name: pa.array([row.get(name) for row in rows], _ARROW[kind]) for name, kind in columns.items()}
+    con.register("_ledger_rows", pa.table(arrays))
+    try:
+        con.execute(f"INSERT INTO lake.ops.{table} BY NAME SELECT * FROM _ledger_rows")
+    finally:
+        con.unregister("_ledger_rows")
+
+
+def load_row(load: LoadRecord, finished_at: datetime) -> dict[str, Any]:
+    """A load record as a row of `ops.loads`."""
+    row = {spec.name: getattr(load, spec.name) for spec in dataclasses.fields(LoadRecord)}
+    row["by_rule"] = json.dumps(dict(load.by_rule), sort_keys=True)
+    row["business_days"] = json.dumps([day.isoformat() for day in load.business_days])
+    row["source_files"] = json.dumps(list(load.source_files))
+    return row | {"finished_at": finished_at}
+
+
+def audit_row(audit: Audit) -> dict[str, Any]:
+    """An audit as a row of `ops.audits`."""
+    row = {spec.name: getattr(audit, spec.name) for spec in dataclasses.fields(Audit)}
+    return row | {"failed_rules": json.dumps(list(audit.failed_rules))}
+
+
+def _loads(con: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object]) -> list[Load]:
+    columns = ", ".join(LOADS)
+    cursor = con.execute(
+        f"SELECT {columns}, snapshot_id FROM ({sql}) ORDER BY snapshot_id, asset, partition_key", parameters
+    )
+    found = []
+    for values in cursor.fetchall():
+        row = dict(zip((*LOADS, "snapshot_id"), values, strict=True))
+        row["by_rule"] = json.loads(row["by_rule"])
+        row["business_days"] = tuple(date.fromisoformat(day) for day in json.loads(row["business_days"]))
+        row["source_files"] = tuple(json.loads(row["source_files"]))
+        found.append(Load(**row))
+    return found
+
+
+def latest_loads(
+    con: duckdb.DuckDBPyConnection,
+    asset: str | None = None,
+    *,
+    outcome: str | None = "committed",
+    keys: Sequence[str] | None = None,
+) -> list[Load]:
+    """The latest load of each asset × partition, of one asset or all. `outcome=None` counts failed attempts too."""
+    where, parameters = ["true"], list[object]()
+    for condition, value in (
+        ("asset = ?", asset),
+        ("outcome = ?", outcome),
+        ("partition_key IN (SELECT unnest(?::VARCHAR[]))", keys),
+    ):
+        if value is not None:
+            where.append(condition)
+            parameters.append(list(value) if condition.startswith("partition_key") else value)
+    sql = (
+        f"SELECT *, snapshot_id FROM lake.ops.loads WHERE {' AND '.join(where)} "
+        "QUALIFY row_number() OVER "
+        "(PARTITION BY asset, partition_key ORDER BY snapshot_id DESC, finished_at DESC, load_id) = 1"
+    )
+    return _loads(con, sql, parameters)
+
+
+def loads_since(
+    con: duckdb.DuckDBPyConnection, snapshot_id: int, asset: str | None = None, *, outcome: str | None = None
+) -> list[Load]:
+    """All loads recorded by snapshots after this one, in order."""
+    where, parameters = ["snapshot_id > ?"], list[object]([snapshot_id])
+    for condition, value in (("asset = ?", asset), ("outcome = ?", outcome)):
+        if value is not None:
+            where.append(condition)
+            parameters.append(value)
+    return _loads(con, f"SELECT *, snapshot_id FROM lake.ops.loads WHERE {' AND '.join(where)}", parameters)
+
+
+def latest_audits(con: duckdb.DuckDBPyConnection, asset: str | None = None) -> dict[str, Audit]:
+    """The latest audit of each load, by load id."""
+    names = [spec.name for spec in dataclasses.fields(Audit)]
+    rows = con.execute(
+        f"SELECT {', '.join(names)} FROM lake.ops.audits WHERE ?::VARCHAR IS NULL OR asset = ? "
+        "QUALIFY row_number() OVER (PARTITION BY load_id ORDER BY snapshot_id DESC, audited_at DESC) = 1",
+        [asset, asset],
+    ).fetchall()
+    found = [dict(zip(names, row, strict=True)) for row in rows]
+    return {row["load_id"]: Audit(**(row | {"failed_rules": tuple(json.loads(row["failed_rules"]))})) for row in found}
+
+
+def stale_days(con: duckdb.DuckDBPyConnection, mart: str, sources: Sequence[str]) -> list[date]:
+    """Business days that the mart must rebuild: touched by a committed load of one of its sources after the mart's own
+    latest load of that day, or never built. A reload touches the days of the load it replaces too: rows may have
+    left them. Days are daily partition keys of the mart."""
+    built = {load.partition_key: load.snapshot_id for load in latest_loads(con, mart)}
+    touched: dict[date, int] = {}
+    for source in sources:
+        before: dict[str, tuple[date, ...]] = {}
+        for load in loads_since(con, -1, source, outcome="committed"):
+            for day in {*load.business_days, *before.get(load.partition_key, ())}:
+                touched[day] = max(touched.get(day, -1), load.snapshot_id)
+            before[load.partition_key] = load.business_days
+    return sorted(day for day, snapshot in touched.items() if built.get(day.isoformat(), -1) < snapshot)

@@ -1,0 +1,88 @@
+"""What the disk and the catalog say when they fail, in the platform's words. Nothing is opened here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from data_platform.errors import CatalogError, LakeError, PlatformError, StorageError
+
+_FULL = ("no space left", "disk is full", "disk quota", "enospc", "could not write all bytes", "not enough space")
+_READ_ONLY = ("read-only file system", "readonly database", "read-only database", "erofs")
+_DENIED = ("permission denied", "operation not permitted")
+_DAMAGED = (
+    "file is not a database",
+    "disk image is malformed",
+    "malformed database",
+    "not a ducklake",
+    "no such table: ducklake",
+)
+_UNREACHABLE = (
+    "unable to connect to postgres", "connection refused", "could not connect", "could not translate host name",
+    "password authentication failed", "server closed the connection", "connection to server", "timeout expired",
+)  # fmt: skip
+_CONFLICTS = ("conflict", "database is locked", "could not serialize", "concurrent update", "deadlock detected")
+_SECRETS = re.compile(r"(password\s*=\s*)('[^']*'|\S+)|(://[^:/@\s]*:)[^@\s]*(?=@)", re.IGNORECASE)
+
+
+def redact(message: str) -> str:
+    """The message without passwords of connection strings."""
+    return _SECRETS.sub(lambda found: (found.group(1) or found.group(3)) + "***", message)
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether another writer, not behind our gate, got in first: worth another try."""
+    if not isinstance(error, duckdb.Error):
+        return False
+    said = str(error).lower()
+    return any(word in said for word in _CONFLICTS)
+
+
+def translate(error: duckdb.Error | OSError, place: Path | str) -> PlatformError:
+    """The platform's error for one of DuckDB's or the system's; `place` is the folder or catalog concerned."""
+    said = str(error).lower()
+    if any(word in said for word in _FULL):
+        return StorageError(
+            f"`{place}` has no space left; nothing was committed.", fix="free some disk space and run it again"
+        )
+    if any(word in said for word in _READ_ONLY):
+        return StorageError(
+            f"`{place}` is on a read-only file system.",
+            fix="remount it writable, or set PLATFORM_HOME to another folder",
+        )
+    if any(word in said for word in _DENIED):
+        return StorageError(
+            f"`{place}` may not be written by this user.",
+            fix="change its owner, or set PLATFORM_HOME to another folder",
+        )
+    if any(word in said for word in _DAMAGED):
+        return CatalogError(
+            f"The catalog `{place}` is damaged or is no catalog of a lake.", fix="restore it from a backup"
+        )
+    if any(word in said for word in _UNREACHABLE):
+        return CatalogError(
+            f"The catalog `{place}` cannot be reached: {_last_line(error)}",
+            fix="start the server, or check PLATFORM_CATALOG",
+        )
+    return LakeError(redact(str(error)).strip(), fix="data-platform doctor")
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line.strip() for line in redact(str(error)).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+@contextmanager
+def storage_errors(place: Path | str) -> Iterator[None]:
+    """Translates DuckDB's and the system's errors of the block; the platform's own pass through. The original is not
+    chained: its text may hold the catalog's password."""
+    try:
+        yield
+    except PlatformError:
+        raise
+    except (duckdb.Error, OSError) as error:
+        raise translate(error, place) from None

@@ -1,0 +1,143 @@
+"""Opening a lake and making its tables: schemas, columns, partitioning. Rows are not touched here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import duckdb
+
+from data_platform.errors import CatalogError, LakeError
+from data_platform.lake import ledger
+from data_platform.lake.attach import Attachment
+from data_platform.lake.gate import Gate
+from data_platform.lake.sql import LAYERS, TableName, ident, partition_column, type_name
+from data_platform.lake.staging import Shape, read_shape
+
+_PARTITION_TYPES = ("DATE", "TIMESTAMP", "VARCHAR", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT")
+
+
+def open_lake(con: duckdb.DuckDBPyConnection, at: Attachment, gate: Gate, *, read_only: bool) -> None:
+    """Attaches the lake, making it first when there is none. Making it is a race between processes: it is done once,
+    under the gate. Raises `CatalogError` when files are there and the catalog is not."""
+    if _attach(con, at, read_only=read_only) and _is_ready(con):
+        return
+    with gate.hold():
+        if _attach(con, at, read_only=read_only) and _is_ready(con):
+            return
+        if read_only:
+            raise CatalogError(f"There is no lake at `{at.place}`.", fix="load something first: data-platform backfill")
+        if any(at.data_path.rglob("*.parquet")):
+            raise CatalogError(
+                f"The catalog `{at.place}` is missing, but `{at.data_path}` holds its files.",
+                fix="restore the catalog from a backup",
+            )
+        con.execute("DETACH DATABASE IF EXISTS lake")
+        con.execute(at.sql(create=True))
+        con.execute("CALL lake.set_option('data_inlining_row_limit', 0)")
+        con.execute("BEGIN TRANSACTION")
+        for layer in LAYERS:
+            con.execute(f"CREATE SCHEMA IF NOT EXISTS lake.{ident(layer)}")
+        for statement in ledger.create_sql():
+            con.execute(statement)
+        con.execute("COMMIT")
+
+
+def _attach(con: duckdb.DuckDBPyConnection, at: Attachment, *, read_only: bool) -> bool:
+    """Attaches an existing lake; False when there is none."""
+    con.execute("DETACH DATABASE IF EXISTS lake")
+    if not at.exists():
+        return False
+    try:
+        con.execute(at.sql(read_only=read_only))
+    except duckdb.Error as error:
+        if "creating a new DuckLake is explicitly disabled" in str(error):
+            return False
+        raise
+    return True
+
+
+def _is_ready(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the lake was made to the end: its ledger is the last part."""
+    row = con.execute(
+        "SELECT count(*) FROM duckdb_tables() "
+        "WHERE database_name = 'lake' AND schema_name = 'ops' AND table_name = 'loads'"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def ensure(
+    con: duckdb.DuckDBPyConnection,
+    gate: Gate,
+    table: TableName,
+    columns: Mapping[str, str],
+    partition_by: tuple[str, ...],
+) -> None:
+    """Makes the table or adds the columns it lacks."""
+    wanted = _wanted(con, table, columns, partition_by)
+    if _settled(table, read_shape(con, table), wanted):
+        return
+    with gate.hold():
+        shape = read_shape(con, table)
+        if _settled(table, shape, wanted):
+            return
+        con.execute("BEGIN TRANSACTION")
+        try:
+            _build(con, table, shape, wanted)
+            con.execute("COMMIT")
+        except BaseException:
+            con.execute("ROLLBACK")
+            raise
+
+
+def _build(con: duckdb.DuckDBPyConnection, table: TableName, shape: Shape | None, wanted: Shape) -> None:
+    if shape is None:
+        stated = ", ".join(f"{ident(name)} {kind}" for name, kind in wanted.columns.items())
+        con.execute(f"CREATE TABLE {table.sql} ({stated})")
+        if wanted.partition_by:
+            con.execute(
+                f"ALTER TABLE {table.sql} SET PARTITIONED BY ({', '.join(ident(name) for name in wanted.partition_by)})"
+            )
+    else:
+        for name, kind in wanted.columns.items():
+            if name not in shape.columns:
+                con.execute(f"ALTER TABLE {table.sql} ADD COLUMN {ident(name)} {kind}")
+    con.execute(
+        "CALL lake.set_commit_message('data-platform', ?, extra_info => '{\"load_ids\": []}')", [f"shape of {table}"]
+    )
+
+
+def _wanted(
+    con: duckdb.DuckDBPyConnection, table: TableName, columns: Mapping[str, str], partition_by: tuple[str, ...]
+) -> Shape:
+    """The shape asked for, types in the engine's spelling. Raises `LakeError` for one that cannot be."""
+    if len({name.lower() for name in columns}) != len(columns):
+        raise LakeError(f"`{table}` has two columns whose names differ in case alone.", fix="rename one")
+    kinds = ", ".join(f"typeof(CAST(NULL AS {type_name(kind)}))" for kind in columns.values())
+    row = con.execute(f"SELECT {kinds}").fetchone() if columns else None
+    shape = Shape(dict(zip(columns, row or (), strict=True)), partition_by)
+    for name in partition_by:
+        kind = shape.columns.get(partition_column(name))
+        if kind not in _PARTITION_TYPES:
+            raise LakeError(
+                f"`{table}` cannot be partitioned by `{name}` of type {kind}.", fix=f"use {', '.join(_PARTITION_TYPES)}"
+            )
+    if not set(columns) - set(partition_by):
+        raise LakeError(f"`{table}` needs a column besides its partition columns.")
+    return shape
+
+
+def _settled(table: TableName, found: Shape | None, wanted: Shape) -> bool:
+    """Whether the table has all that is wanted. Raises `LakeError` for what adding columns cannot mend."""
+    if found is None:
+        return False
+    for name, kind in wanted.columns.items():
+        if name in found.columns and found.columns[name] != kind:
+            raise LakeError(
+                f"`{table}`.`{name}` is {found.columns[name]} in the lake and {kind} in its contract.",
+                fix="give the changed column a new name; columns are only added",
+            )
+    if found.partition_by != wanted.partition_by:
+        raise LakeError(
+            f"`{table}` is partitioned by {list(found.partition_by)} in the lake, not by {list(wanted.partition_by)}."
+        )
+    return set(wanted.columns) <= set(found.columns)
