@@ -17,12 +17,13 @@ from pathlib import Path
 import duckdb
 
 from data_platform.errors import StorageError, UsageError
-from data_platform.sources.sample_day import COLUMNS, build_day, day_of, prepare
-from data_platform.sources.sample_dirt import EXTENSIONS, plant_dirt
+from data_platform.sources.sample_day import COLUMNS, Day, build_days, day_of, prepare
+from data_platform.sources.sample_dirt import EXTENSIONS, plant_dirt, prepare_dirt
 
 DEFAULT_DAYS = 90
 DEFAULT_SEED = 42
 TRUTH_DIR = Path("shop", "_truth")
+_ORDERS_AT_ONCE = 45_000
 _COPY = {"csv": "FORMAT csv, HEADER", "jsonl": "FORMAT json", "parquet": "FORMAT parquet, COMPRESSION zstd"}
 
 
@@ -58,15 +59,17 @@ def write_sample(
     summary = SampleSummary()
     with _storage(landing), duckdb.connect(config={"python_enable_replacements": "false"}) as con:
         prepare(con, seed)
+        prepare_dirt(con)
         for folder in (*(landing / "shop" / table for table in COLUMNS), landing / TRUTH_DIR):
             folder.mkdir(parents=True, exist_ok=True)
-        for size in sizes:
-            build_day(con, size)
-            plant_dirt(con, size)
-            summary.files += _write_day(con, landing, size.day)
+        for together in _chunks(sizes):
+            build_days(con, together)
+            plant_dirt(con)
             _count(con, summary)
-            if on_day:
-                on_day(size.day)
+            for size in together:
+                summary.files += _write_day(con, landing, size)
+                if on_day:
+                    on_day(size.day)
     return summary
 
 
@@ -93,19 +96,26 @@ def sample_path(landing: Path, table: str, day: date) -> Path:
     return landing / "shop" / table / f"{day}.{EXTENSIONS[table]}"
 
 
-def _write_day(con: duckdb.DuckDBPyConnection, landing: Path, day: date) -> list[Path]:
+def _chunks(sizes: list[Day]) -> Iterator[list[Day]]:
+    """Days to build in one go: as many as keep the rows of a chunk in little memory, and one at a large scale."""
+    at_once = max(1, _ORDERS_AT_ONCE // max(size.orders for size in sizes))
+    for first in range(0, len(sizes), at_once):
+        yield sizes[first : first + at_once]
+
+
+def _write_day(con: duckdb.DuckDBPyConnection, landing: Path, size: Day) -> list[Path]:
     written = []
     for table, columns in COLUMNS.items():
         listed = ", ".join(columns)
-        path = sample_path(landing, table, day)
+        path = sample_path(landing, table, size.day)
         select = f"""
             SELECT {listed} FROM (
-                SELECT {listed}, i, 1 AS sub, 0 AS d FROM rows_{table}
-                UNION ALL SELECT {listed}, i, sub, d FROM dirt_{table}
+                SELECT {listed}, i, 1 AS sub, 0 AS d FROM rows_{table} WHERE f = {size.x}
+                UNION ALL SELECT {listed}, i, sub, d FROM dirt_{table} WHERE f = {size.x}
             ) ORDER BY i, sub, d"""
         _copy(con, select, path)
         written.append(path)
-    _copy(con, 'SELECT * FROM truth ORDER BY "table", record', landing / TRUTH_DIR / f"{day}.parquet")
+    _copy(con, f'SELECT * EXCLUDE (f) FROM truth WHERE f = {size.x} ORDER BY "table", record', landing / TRUTH_DIR / f"{size.day}.parquet")
     return written
 
 
@@ -114,7 +124,7 @@ def _copy(con: duckdb.DuckDBPyConnection, select: str, path: Path) -> None:
     half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         con.execute(f"COPY ({select}) TO {_text(half)} ({_COPY[path.suffix[1:]]})")
-        os.replace(half, path)
+        half.replace(path)
     finally:
         half.unlink(missing_ok=True)
 

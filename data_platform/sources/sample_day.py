@@ -1,7 +1,7 @@
-"""One clean day of the sample shop as DuckDB SQL: every value is a hash of (seed, day, number), nothing is drawn.
+"""Clean days of the sample shop as DuckDB SQL: every value is a hash of (seed, day, number), nothing is drawn.
 
-`build_day` leaves one temporary table `rows_<table>` per feed, with the feed's columns as text and in front of them
-`i` (position in the file, from 0), `role` (0 clean, 1 late, 2 sent again from the day before), `moment` (event time in
+`build_days` leaves one table `rows_<table>` per feed, with the feed's columns as text and in front of them
+`f` (number of the file's day), `i` (position in the file, from 0), `role` (0 clean, 1 late, 2 sent again from the day before), `moment` (event time in
 seconds since 1970) and `not_before` (the earliest second the event could have had on this day). Planting of defects
 and writing of files are elsewhere.
 
@@ -12,7 +12,9 @@ whoever ordered sent an update, and the price list carries every product on sale
 
 from __future__ import annotations
 
+import unicodedata
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from math import sqrt
@@ -58,30 +60,6 @@ class Day:
     orders_before: int
     sessions_before: int
 
-    @property
-    def late_orders(self) -> int:
-        return max(1, round(LATE_SHARE * self.orders))
-
-    @property
-    def late_sessions(self) -> int:
-        return round(LATE_SHARE * self.sessions)
-
-    @property
-    def late_customers(self) -> int:
-        return round(AGAIN_SHARE * self.orders)
-
-    @property
-    def orders_again(self) -> int:
-        return max(1, round(AGAIN_SHARE * self.orders))
-
-    @property
-    def sessions_again(self) -> int:
-        return round(AGAIN_SHARE * 4 * self.sessions)
-
-    def noise(self, what: str) -> int:
-        """A number that depends on the seed and the day alone."""
-        return zlib.crc32(f"{self.seed}|{self.x}|{what}".encode())
-
 
 def day_of(day: date, *, seed: int, scale: float) -> Day:
     """The sizes of `day`. Raises `UsageError` for a day the shop does not know or a scale its numbers cannot hold."""
@@ -114,32 +92,32 @@ def prepare(con: duckdb.DuckDBPyConnection, seed: int) -> None:
     salt = {name: f"hash({int(seed)}, '{name}')" for name in ("customer", "product", "order", "session")}
     # `hash(a, b)` xors the last argument in, so draws from it would move together; hashing the xor again parts them.
     con.execute(f"""
-        CREATE OR REPLACE TEMP MACRO pick(b, k, m) AS (hash(xor(b, k::UBIGINT)) % m::UBIGINT)::BIGINT;
-        CREATE OR REPLACE TEMP MACRO unit(b, k) AS (hash(xor(b, k::UBIGINT)) >> 11)::DOUBLE / 9007199254740992;
-        CREATE OR REPLACE TEMP MACRO ts(s) AS make_timestamp(s * 1000000)::VARCHAR;
-        CREATE OR REPLACE TEMP MACRO eur(cents) AS (cents::DECIMAL(9, 0) * 0.01)::VARCHAR;
-        CREATE OR REPLACE TEMP MACRO midnight(x) AS (x + {(EPOCH - date(1970, 1, 1)).days}) * 86400;
-        CREATE OR REPLACE TEMP MACRO customer_id(c) AS 'C' || lpad((c % 90000000)::VARCHAR, 8, '0');
-        CREATE OR REPLACE TEMP MACRO product_id(p) AS 'P' || lpad((p % 900000)::VARCHAR, 6, '0');
-        CREATE OR REPLACE TEMP MACRO numbered(letter, x, n, width) AS
+        CREATE OR REPLACE MACRO pick(b, k, m) AS (hash(xor(b, k::UBIGINT)) % m::UBIGINT)::BIGINT;
+        CREATE OR REPLACE MACRO unit(b, k) AS (hash(xor(b, k::UBIGINT)) >> 11)::DOUBLE / 9007199254740992;
+        CREATE OR REPLACE MACRO ts(s) AS make_timestamp(s * 1000000)::VARCHAR;
+        CREATE OR REPLACE MACRO eur(cents) AS (cents::DECIMAL(9, 0) * 0.01)::VARCHAR;
+        CREATE OR REPLACE MACRO midnight(x) AS (x + {(EPOCH - date(1970, 1, 1)).days}) * 86400;
+        CREATE OR REPLACE MACRO customer_id(c) AS 'C' || lpad((c % 90000000)::VARCHAR, 8, '0');
+        CREATE OR REPLACE MACRO product_id(p) AS 'P' || lpad((p % 900000)::VARCHAR, 6, '0');
+        CREATE OR REPLACE MACRO numbered(letter, x, n, width) AS
             letter || lpad(x::VARCHAR, 4, '0') || lpad(n::VARCHAR, width, '0');
-        CREATE OR REPLACE TEMP MACRO customer_hash(c) AS hash(c, {salt["customer"]});
-        CREATE OR REPLACE TEMP MACRO product_hash(p) AS hash(p, {salt["product"]});
-        CREATE OR REPLACE TEMP MACRO order_hash(x, n) AS hash(n, x, {salt["order"]});
-        CREATE OR REPLACE TEMP MACRO session_hash(x, s) AS hash(s, x, {salt["session"]});
-        CREATE OR REPLACE TEMP MACRO second_of_day(b) AS CASE WHEN pick(b, 4, 20) = 0 THEN pick(b, 2, 86400)
+        CREATE OR REPLACE MACRO customer_hash(c) AS hash(c, {salt["customer"]});
+        CREATE OR REPLACE MACRO product_hash(p) AS hash(p, {salt["product"]});
+        CREATE OR REPLACE MACRO order_hash(x, n) AS hash(n, x, {salt["order"]});
+        CREATE OR REPLACE MACRO session_hash(x, s) AS hash(s, x, {salt["session"]});
+        CREATE OR REPLACE MACRO second_of_day(b) AS CASE WHEN pick(b, 4, 20) = 0 THEN pick(b, 2, 86400)
             ELSE 21600 + (pick(b, 2, 64800) + pick(b, 3, 64800)) // 2 END;
-        CREATE OR REPLACE TEMP MACRO shopper(b, x, signups) AS
+        CREATE OR REPLACE MACRO shopper(b, x, signups) AS
             signups * (x + 1) - 1 - floor(unit(b, 1) * unit(b, 1) * signups * {_MEMORY_DAYS})::BIGINT;
-        CREATE OR REPLACE TEMP MACRO signed_up(c, signups) AS midnight(c // signups) + pick(customer_hash(c), 2, 84600);
-        CREATE OR REPLACE TEMP MACRO price(p, x) AS (
+        CREATE OR REPLACE MACRO signed_up(c, signups) AS midnight(c // signups) + pick(customer_hash(c), 2, 84600);
+        CREATE OR REPLACE MACRO price(p, x) AS (
             (3 + floor(unit(product_hash(p), 1) * unit(product_hash(p), 2) * 140)::BIGINT) * 100
             + [99, 50, 95, 0][1 + pick(product_hash(p), 3, 4)]
         ) * CASE WHEN pick(product_hash(p), x // 7, 12) = 0 THEN 4 ELSE 5 END // 5;
     """)
     for name, columns, rows in _word_tables():
         typed = ", ".join(f"{column} {kind}" for column, kind in columns)
-        con.execute(f"CREATE OR REPLACE TEMP TABLE {name} ({typed})")
+        con.execute(f"CREATE OR REPLACE TABLE {name} ({typed})")
         con.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(columns))})", rows)
 
 
@@ -159,39 +137,53 @@ def _word_tables() -> list[tuple[str, list[tuple[str, str]], list[tuple[object, 
 
 
 def _ascii(name: str) -> str:
-    import unicodedata
-
     plain = name.lower().translate(str.maketrans({"ø": "o", "ł": "l", "ß": "ss", "æ": "ae"}))
     return "".join(c for c in unicodedata.normalize("NFD", plain) if "a" <= c <= "z")
 
 
-def build_day(con: duckdb.DuckDBPyConnection, d: Day) -> None:
-    """Creates `rows_<table>` for every feed of the day."""
-    for statement in (_orders(d), _items(d), _orders_text(), _items_text(d), _customers(d), _products(d), _payments(d), _events(d)):
+def build_days(con: duckdb.DuckDBPyConnection, sizes: Sequence[Day]) -> None:
+    """Creates `rows_<table>` for every feed of the days, which share one scale and seed. Many small days at once:
+    a statement costs more than a small day's rows."""
+    fields = ", ".join(f"({d.x}, {d.orders}, {d.sessions}, {d.orders_before}, {d.sessions_before})" for d in sizes)
+    con.execute(f"""
+        CREATE OR REPLACE TABLE days AS
+        SELECT day_of_file.*,
+            greatest(1, round({LATE_SHARE} * orders))::BIGINT AS late_orders,
+            round({LATE_SHARE} * sessions)::BIGINT AS late_sessions,
+            greatest(1, round({AGAIN_SHARE} * orders))::BIGINT AS orders_again,
+            round({AGAIN_SHARE} * 4 * sessions)::BIGINT AS sessions_again,
+            hash({sizes[0].seed}, x) AS noise
+        FROM (VALUES {fields}) AS day_of_file(x, orders, sessions, orders_before, sessions_before)
+    """)
+    signups, launches = sizes[0].signups, sizes[0].launches
+    for statement in (
+        _orders(signups), _items(launches), _ORDERS_TEXT, _ITEMS_TEXT, _customers(signups), _products(launches), _PAYMENTS,
+        _events(signups, launches),
+    ):  # fmt: skip
         con.execute(statement)
 
 
-def _orders(d: Day) -> str:
-    """`day_orders`: the day's orders, the late ones, and those sent again; one row per order, values typed.
-    Every 20th order ends in a refund, so that its first payment surely exists and can be sent again tomorrow."""
-    last = max(d.orders_before // 20, 1)
+def _orders(signups: int) -> str:
+    """`day_orders`: the days' orders, the late ones, and those sent again; one row per order, values typed. `f` is the
+    day of the file, `x` that of the order's number. Every 20th order ends in a refund, so that its first payment
+    surely exists and can be sent again on the next day."""
     return f"""
-    CREATE OR REPLACE TEMP TABLE day_orders AS
+    CREATE OR REPLACE TABLE day_orders AS
     WITH numbers AS (
-        SELECT {d.x}::BIGINT AS x, n, 0 AS role FROM range({d.orders}) t(n)
-        UNION ALL SELECT {d.x}, n, 1 FROM range({d.orders}, {d.orders + d.late_orders}) t(n)
-        UNION ALL SELECT {d.x - 1}, 20 * (({d.noise("again")} + j * {max(last // d.orders_again, 1)}) % {last}) + 7, 2
-            FROM range({min(d.orders_again, last)}) t(j)
+        SELECT x AS f, x, unnest(range(orders)) AS n, 0 AS role FROM days
+        UNION ALL SELECT x, x, unnest(range(orders, orders + late_orders)), 1 FROM days
+        UNION ALL SELECT x, x - 1, 20 * ((noise % 1000 + j * (last // orders_again)) % last)::BIGINT + 7, 2
+            FROM (SELECT *, orders_before // 20 AS last, unnest(range(least(orders_again, orders_before // 20))) AS j FROM days)
     ), hashed AS (
         SELECT *, order_hash(x, n) AS b FROM numbers
     ), shopped AS (
         SELECT *, CASE role WHEN 1 THEN x - 1 - pick(b, 6, 3) ELSE x END AS business_x,
-            shopper(b, x - CASE role WHEN 1 THEN 4 ELSE 0 END, {d.signups}) AS c
+            shopper(b, x - CASE role WHEN 1 THEN 4 ELSE 0 END, {signups}) AS c
         FROM hashed
     )
     SELECT * EXCLUDE (business_x), midnight(business_x) AS day_start,
-        CASE WHEN c // {d.signups} = business_x
-            THEN greatest(midnight(x) + second_of_day(b), signed_up(c, {d.signups}) + 600)
+        CASE WHEN c // {signups} = business_x
+            THEN greatest(midnight(x) + second_of_day(b), signed_up(c, {signups}) + 600)
             ELSE midnight(business_x) + second_of_day(b) END AS moment,
         CASE WHEN n % 20 = 7 THEN ['returned', 'cancelled'][1 + pick(b, 5, 2)]
             WHEN pick(b, 5, 100) < 8 THEN 'placed' WHEN pick(b, 5, 100) < 38 THEN 'paid'
@@ -206,16 +198,16 @@ def _orders(d: Day) -> str:
     """
 
 
-def _items(d: Day) -> str:
+def _items(launches: int) -> str:
     """`day_items`: the lines of `day_orders`, typed. Popular shelf places stay popular when their product changes."""
-    live = _SHELF_DAYS * d.launches
+    live = _SHELF_DAYS * launches
     return f"""
-    CREATE OR REPLACE TEMP TABLE day_items AS
+    CREATE OR REPLACE TABLE day_items AS
     WITH lines AS (
-        SELECT x, n, role, order_id, moment, day_start, line, hash(line, b) AS lb
+        SELECT f, x, n, role, order_id, moment, day_start, line, hash(line, b) AS lb
         FROM (SELECT *, unnest(range(1, line_count + 1)) AS line FROM day_orders)
     ), placed AS (
-        SELECT *, {d.launches} * (x - {_SHELF_DAYS - 1}) AS lowest,
+        SELECT *, {launches} * (x - {_SHELF_DAYS - 1}) AS lowest,
             (floor(unit(lb, 1) * unit(lb, 1) * {live})::BIGINT * 7919) % {live} AS place
         FROM lines
     ), chosen AS (
@@ -223,55 +215,51 @@ def _items(d: Day) -> str:
             CASE WHEN pick(lb, 2, 200) = 0 THEN 24 WHEN pick(lb, 2, 100) < 70 THEN 1 ELSE 2 + pick(lb, 3, 4) END AS quantity
         FROM placed
     )
-    SELECT x, n, role, order_id, moment, day_start, line, p, quantity, price(p, x) AS cents FROM chosen
+    SELECT f, n, role, order_id, moment, day_start, line, p, quantity, price(p, x) AS cents FROM chosen
     """
 
 
-def _orders_text() -> str:
-    return """
-    CREATE OR REPLACE TEMP TABLE rows_orders AS
-    WITH totals AS (SELECT role, n, sum(quantity * cents)::BIGINT AS total FROM day_items GROUP BY role, n),
-    joined AS (SELECT * FROM day_orders JOIN totals USING (role, n))
-    SELECT row_number() OVER (ORDER BY role, n) - 1 AS i, role, moment, day_start AS not_before,
+_ORDERS_TEXT = """
+    CREATE OR REPLACE TABLE rows_orders AS
+    WITH totals AS (SELECT f, role, n, sum(quantity * cents)::BIGINT AS total FROM day_items GROUP BY f, role, n),
+    joined AS (SELECT * FROM day_orders JOIN totals USING (f, role, n))
+    SELECT f, row_number() OVER (PARTITION BY f ORDER BY role, n) - 1 AS i, role, moment, day_start AS not_before,
         order_id, customer_id(c) AS customer_id, status, CASE WHEN pick(b, 11, 25) = 0 THEN away ELSE home END AS country_code,
         eur(total) AS total_amount, ts(moment) AS ordered_at, x, n, b, total
-    FROM joined ORDER BY role, n
+    FROM joined
     """
 
-
-def _items_text(d: Day) -> str:
-    return """
-    CREATE OR REPLACE TEMP TABLE rows_order_items AS
-    SELECT row_number() OVER (ORDER BY role, n, line) - 1 AS i, role, moment, day_start AS not_before,
+_ITEMS_TEXT = """
+    CREATE OR REPLACE TABLE rows_order_items AS
+    SELECT f, row_number() OVER (PARTITION BY f ORDER BY role, n, line) - 1 AS i, role, moment, day_start AS not_before,
         order_id, line::VARCHAR AS line_number, product_id(p) AS product_id, quantity::VARCHAR AS quantity,
         eur(cents) AS unit_price, ts(moment) AS ordered_at
-    FROM day_items WHERE role < 2 ORDER BY role, n, line
+    FROM day_items WHERE role < 2
     """
 
 
-def _customers(d: Day) -> str:
+def _customers(signups: int) -> str:
     """New customers, whoever ordered, and a few late updates of customers too old to order (so: never twice)."""
-    oldest = d.signups * (d.x - _MEMORY_DAYS - 100)
-    late = min(d.late_customers, d.signups * 90)
+    old = signups * 90
     return f"""
-    CREATE OR REPLACE TEMP TABLE rows_customers AS
+    CREATE OR REPLACE TABLE rows_customers AS
     WITH seen AS (
-        SELECT c, min(moment) FILTER (role = 0) - 90 AS ordered, 0 AS role FROM day_orders GROUP BY c
-        UNION ALL SELECT c, NULL, 0 FROM range({d.signups * d.x}, {d.signups * (d.x + 1)}) t(c)
-        UNION ALL SELECT {oldest} + ({d.noise("late customers")} + j * {max(d.signups * 90 // max(late, 1), 1)}) % {d.signups * 90},
-            NULL, 1 FROM range({late}) t(j)
+        SELECT f, c, min(moment) FILTER (role = 0) - 90 AS ordered, 0 AS role FROM day_orders GROUP BY f, c
+        UNION ALL SELECT x, unnest(range({signups} * x, {signups} * (x + 1))), NULL, 0 FROM days
+        UNION ALL SELECT x, {signups} * (x - {_MEMORY_DAYS + 100}) + ((noise % {old} + j * ({old} // late)) % {old})::BIGINT, NULL, 1
+            FROM (SELECT x, noise, orders_again AS late, unnest(range(orders_again)) AS j FROM days)
     ), once AS (
-        SELECT c, role, min(ordered) AS ordered, customer_hash(c) AS b FROM seen GROUP BY c, role
+        SELECT f, c, role, min(ordered) AS ordered, customer_hash(c) AS b FROM seen GROUP BY f, c, role
     ), timed AS (
-        SELECT *, signed_up(c, {d.signups}) AS signed, hash(b, {d.x}) AS db FROM once
+        SELECT *, signed_up(c, {signups}) AS signed, hash(b, f) AS db, midnight(f) AS day_start FROM once
     ), updated AS (
-        SELECT *, greatest(midnight({d.x}), signed) AS not_before, CASE
-            WHEN role = 1 THEN midnight({d.x} - 1 - pick(db, 1, 3)) + pick(db, 2, 86400)
-            WHEN c // {d.signups} = {d.x} THEN greatest(signed, coalesce(ordered, 0))
-            ELSE greatest(midnight({d.x}), coalesce(ordered, midnight({d.x}) + pick(db, 2, 86400))) END AS moment
+        SELECT *, greatest(day_start, signed) AS not_before, CASE
+            WHEN role = 1 THEN day_start - 86400 * (1 + pick(db, 1, 3)) + pick(db, 2, 86400)
+            WHEN c // {signups} = f THEN greatest(signed, coalesce(ordered, 0))
+            ELSE greatest(day_start, coalesce(ordered, day_start + pick(db, 2, 86400))) END AS moment
         FROM timed
     )
-    SELECT row_number() OVER (ORDER BY role, c) - 1 AS i, role, moment, not_before, customer_id(c) AS customer_id,
+    SELECT f, row_number() OVER (PARTITION BY f ORDER BY role, c) - 1 AS i, role, moment, not_before, customer_id(c) AS customer_id,
         first.mail || '.' || last.mail || (c % 9973)::VARCHAR || '@' || domain.word AS email,
         first.word || ' ' || last.word AS full_name, country.word AS country_code,
         ts(signed) AS signed_up_at, ts(moment) AS updated_at
@@ -280,66 +268,60 @@ def _customers(d: Day) -> str:
     JOIN first_names AS first ON first.country_code = country.word AND first.k = pick(b, 3, 8)
     JOIN last_names AS last ON last.country_code = country.word AND last.k = pick(b, 4, 10)
     -- a customer changes the mail provider about once in 400 days
-    JOIN mail_domains AS domain ON domain.k = pick(b, 1000 + ({d.x} + c % 400) // 400, {len(words.MAIL_DOMAINS)})
-    ORDER BY role, c
+    JOIN mail_domains AS domain ON domain.k = pick(b, 1000 + (f + c % 400) // 400, {len(words.MAIL_DOMAINS)})
     """
 
 
-def _products(d: Day) -> str:
+def _products(launches: int) -> str:
     """The price list: every product on sale; every third day also the ones just withdrawn, late."""
-    first, last = d.launches * (d.x - _SHELF_DAYS + 1), d.launches * (d.x + 1)
-    gone = d.launches * (d.x - _SHELF_DAYS - 5)
-    late = d.launches if d.x % 3 == 0 else 0
     return f"""
-    CREATE OR REPLACE TEMP TABLE rows_products AS
+    CREATE OR REPLACE TABLE rows_products AS
     WITH listed AS (
-        SELECT p, 0 AS role FROM range({first}, {last}) t(p) UNION ALL SELECT p, 1 FROM range({gone}, {gone + late}) t(p)
+        SELECT x AS f, unnest(range({launches} * (x - {_SHELF_DAYS - 1}), {launches} * (x + 1))) AS p, 0 AS role FROM days
+        UNION ALL SELECT x, {launches} * (x - {_SHELF_DAYS + 5}) + unnest(range({launches})), 1 FROM days WHERE x % 3 = 0
     ), hashed AS (
-        SELECT *, product_hash(p) AS b, midnight({d.x} - role * 2) + pick(hash(product_hash(p), {d.x}), 1, 7200) + 60 AS moment FROM listed
+        SELECT *, product_hash(p) AS b, midnight(f - role * 2) + pick(hash(product_hash(p), f), 1, 7200) + 60 AS moment FROM listed
     )
-    SELECT row_number() OVER (ORDER BY role, p) - 1 AS i, role, moment, midnight({d.x}) AS not_before, product_id(p) AS product_id,
-        adjectives.word || ' ' || nouns.word || variants.word AS product_name, nouns.category,
-        eur(price(p, {d.x})) AS unit_price, ts(moment) AS updated_at
+    SELECT f, row_number() OVER (PARTITION BY f ORDER BY role, p) - 1 AS i, role, moment, midnight(f) AS not_before,
+        product_id(p) AS product_id, adjectives.word || ' ' || nouns.word || variants.word AS product_name, nouns.category,
+        eur(price(p, f)) AS unit_price, ts(moment) AS updated_at
     FROM hashed
     JOIN adjectives ON adjectives.k = pick(b, 4, {len(words.ADJECTIVES)})
-    JOIN nouns ON nouns.k = pick(b, 5, (SELECT count(*) FROM nouns))
+    JOIN nouns ON nouns.k = pick(b, 5, {sum(map(len, words.NOUNS.values()))})
     JOIN variants ON variants.k = pick(b, 6, {len(words.VARIANTS)})
-    ORDER BY role, p
     """
 
 
-def _payments(d: Day) -> str:
-    """Up to three per order: a failed try, the capture, a refund; numbered apart so that each follows from its order.
-    None is booked after its order's day: refunds of a later day would arrive with that day."""
-    return """
-    CREATE OR REPLACE TEMP TABLE rows_payments AS
+# Up to three per order: a failed try, the capture, a refund; numbered apart so that each follows from its order.
+# None is booked after its order's day: what happens on a later day arrives with that day.
+_PAYMENTS = """
+    CREATE OR REPLACE TABLE rows_payments AS
     WITH kinds AS (
         SELECT *, unnest([0, 1, 2]) AS kind FROM rows_orders
         WHERE n % 20 = 7 OR status IN ('paid', 'shipped', 'delivered')
     ), kept AS (
-        SELECT * EXCLUDE (moment), moment + CASE kind WHEN 0 THEN 20 ELSE 60 + pick(b, 8, 1500) END
+        SELECT *, moment + CASE kind WHEN 0 THEN 20 ELSE 60 + pick(b, 8, 1500) END
             + CASE kind WHEN 2 THEN 600 + pick(b, 9, 3600) ELSE 0 END AS paid
         FROM kinds
         WHERE kind = 1 OR (kind = 0 AND n % 12 = 5 AND role < 2) OR (kind = 2 AND n % 20 = 7 AND role < 2)
-    ), timed AS (SELECT *, least(paid, not_before + 86399) AS moment FROM kept)
-    SELECT row_number() OVER (ORDER BY role, n, kind) - 1 AS i, role, moment, not_before,
+    ), timed AS (SELECT * REPLACE (least(paid, not_before + 86399) AS moment) FROM kept)
+    SELECT f, row_number() OVER (PARTITION BY f ORDER BY role, n, kind) - 1 AS i, role, moment, not_before,
         numbered('T', x, CASE kind WHEN 0 THEN 700000 + n // 12 WHEN 1 THEN n ELSE 800000 + n // 20 END, 6) AS payment_id,
         order_id, ['card', 'card', 'card', 'paypal', 'paypal', 'bank_transfer', 'voucher'][1 + pick(b, 12, 7)] AS method,
         ['failed', 'captured', 'refunded'][1 + kind] AS status, eur(total) AS amount, ts(moment) AS paid_at
-    FROM timed ORDER BY role, n, kind
+    FROM timed
     """
 
 
-def _events(d: Day) -> str:
+def _events(signups: int, launches: int) -> str:
     """Sessions of up to seven page events; a third put something into the cart, a tenth buy."""
-    step = max(d.sessions_before // max(d.sessions_again, 1), 1)
     return f"""
-    CREATE OR REPLACE TEMP TABLE rows_events AS
+    CREATE OR REPLACE TABLE rows_events AS
     WITH numbers AS (
-        SELECT {d.x}::BIGINT AS x, s, 0 AS role FROM range({d.sessions}) t(s)
-        UNION ALL SELECT {d.x}, s, 1 FROM range({d.sessions}, {d.sessions + d.late_sessions}) t(s)
-        UNION ALL SELECT {d.x - 1}, ({d.noise("sessions again")} + j * {step}) % {d.sessions_before}, 2
-            FROM range({min(d.sessions_again, d.sessions_before)}) t(j)
+        SELECT x AS f, x, unnest(range(sessions)) AS s, 0 AS role FROM days
+        UNION ALL SELECT x, x, unnest(range(sessions, sessions + late_sessions)), 1 FROM days
+        UNION ALL SELECT x, x - 1, ((noise % 1000 + j * (sessions_before // sessions_again)) % sessions_before)::BIGINT, 2
+            FROM (SELECT *, unnest(range(least(sessions_again, sessions_before))) AS j FROM days)
     ), hashed AS (
         SELECT *, session_hash(x, s) AS b FROM numbers
     ), deep AS (
@@ -348,7 +330,7 @@ def _events(d: Day) -> str:
     ), sized AS (
         SELECT *, greatest(depth + 1, 1 + pick(b, 6, 7)) AS size,
             midnight(x - CASE role WHEN 1 THEN 1 + pick(b, 7, 3) ELSE 0 END) AS day_start,
-            CASE WHEN depth = 3 OR pick(b, 8, 100) < 35 THEN shopper(b, x - 4, {d.signups}) END AS c
+            CASE WHEN depth = 3 OR pick(b, 8, 100) < 35 THEN shopper(b, x - 4, {signups}) END AS c
         FROM deep
     ), stepped AS (
         SELECT *, unnest(range(0, CASE role WHEN 2 THEN 1 ELSE size END)) AS pos FROM sized
@@ -359,13 +341,12 @@ def _events(d: Day) -> str:
             least(day_start + second_of_day(b) + pos * (20 + pick(b, 9, 60)), day_start + 86399) AS moment
         FROM stepped
     )
-    SELECT row_number() OVER (ORDER BY role, s, pos) - 1 AS i, role, moment, day_start AS not_before,
+    SELECT f, row_number() OVER (PARTITION BY f ORDER BY role, s, pos) - 1 AS i, role, moment, day_start AS not_before,
         numbered('E', x, s * 10 + pos, 8) AS event_id, lower(to_hex(b)) AS session_id, customer_id(c) AS customer_id, event_type,
         CASE event_type WHEN 'add_to_cart' THEN '/cart' WHEN 'checkout' THEN '/checkout' WHEN 'purchase' THEN '/checkout/thank-you'
             WHEN 'product_view' THEN '/products/'
-                || product_id({d.launches} * (x - {_SHELF_DAYS - 1}) + pick(pb, 1, {_SHELF_DAYS * d.launches}))
+                || product_id({launches} * (x - {_SHELF_DAYS - 1}) + pick(pb, 1, {_SHELF_DAYS * launches}))
             ELSE pages.word END AS page_url,
         ts(moment) AS occurred_at
     FROM typed JOIN pages ON pages.k = pick(pb, 2, {len(words.PAGES)})
-    ORDER BY role, s, pos
     """

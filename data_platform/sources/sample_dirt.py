@@ -8,11 +8,11 @@ Late rows and rows sent again come from `sample_day`; only their labels are writ
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
+from datetime import date
 
 import duckdb
 
-from data_platform.sources.sample_day import COLUMNS, EVENT_TIME, Day
+from data_platform.sources.sample_day import COLUMNS, EPOCH, EVENT_TIME
 
 SHARE = 0.0015  # of a table's rows, per defect
 KEYS = {
@@ -21,12 +21,12 @@ KEYS = {
 }  # fmt: skip
 # Numbers of planted rows: above those of clean rows, below those of orphans, which nothing ever has.
 _DIRTY_KEY = {
-    "customers": "'C' || (90000000 + d)", "products": "'P' || (900000 + d)", "orders": "numbered('O', {x}, 860000 + d, 6)",
-    "payments": "numbered('T', {x}, 860000 + d, 6)", "events": "numbered('E', {x}, 90000000 + d, 8)",
+    "customers": "'C' || (90000000 + d)", "products": "'P' || (900000 + d)", "orders": "numbered('O', x, 860000 + d, 6)",
+    "payments": "numbered('T', x, 860000 + d, 6)", "events": "numbered('E', x, 90000000 + d, 8)",
     "order_items": "(line_number::INT + 100 * (1 + defect))::VARCHAR",
 }  # fmt: skip
 _BLANK = "CASE j % 2 WHEN 0 THEN NULL ELSE '  ' END"
-_NO_ORDER = "numbered('O', {x}, 999999 - j, 6)"
+_NO_ORDER = "numbered('O', x, 999999 - j, 6)"
 _BAD_TIME = "left({at}, 4) || '-13-45 10:00:00'"
 _FUTURE = "ts(moment + 86400 * (1 + j % 30))"
 
@@ -109,93 +109,89 @@ DEFECTS: tuple[Defect, ...] = (
 )  # fmt: skip
 
 
-@cache
-def defects_of(table: str) -> tuple[tuple[int, Defect], ...]:
-    """The defects of one table with their numbers among all."""
-    return tuple((number, defect) for number, defect in enumerate(DEFECTS) if defect.table == table)
+def prepare_dirt(con: duckdb.DuckDBPyConnection) -> None:
+    """Creates the table `defects`: what is planted, and which day's turn it is (`rank` among `same` of its kind)."""
+    rows = []
+    for number, defect in enumerate(DEFECTS):
+        same = [other for other, found in enumerate(DEFECTS) if found.kind == defect.kind]
+        turn = (same.index(number) - len(defect.kind)) % len(same)
+        rows.append((number, defect.table, defect.kind, defect.rules, defect.fate, bool(defect.changes), turn, len(same)))
+    con.execute("""CREATE OR REPLACE TABLE defects (
+        defect BIGINT, "table" VARCHAR, kind VARCHAR, rules VARCHAR, fate VARCHAR, changed BOOLEAN, turn BIGINT, same BIGINT)""")
+    con.executemany("INSERT INTO defects VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
-def counts(day: Day, clean: dict[str, int]) -> dict[int, int]:
-    """How many rows of each defect a day gets: a share of the table's rows, and of each kind at least one row
-    somewhere, in a table that changes from day to day (so that a small shop of few days still shows each kind)."""
-    planned = {number: round(SHARE * clean[defect.table]) for number, defect in enumerate(DEFECTS)}
-    for kind in dict.fromkeys(defect.kind for defect in DEFECTS):
-        same = [number for number, defect in enumerate(DEFECTS) if defect.kind == kind]
-        chosen = same[(day.x + len(kind)) % len(same)]
-        planned[chosen] = max(planned[chosen], 1)
-    return planned
-
-
-def plant_dirt(con: duckdb.DuckDBPyConnection, day: Day) -> None:
-    """Creates `dirt_<table>` for every feed, and `truth` with columns day, table, file, record, key, kind, rules, fate,
-    needs_day, rules_without, fate_without."""
-    select = " UNION ALL ".join(f"SELECT '{table}', count(*) FROM rows_{table} WHERE role = 0" for table in COLUMNS)
-    clean: dict[str, int] = dict(con.execute(select).fetchall())
-    planned = counts(day, clean)
+def plant_dirt(con: duckdb.DuckDBPyConnection) -> None:
+    """Creates `dirt_<table>` for every feed from `rows_<table>`, and `truth` with columns f, day, table, file, record,
+    key, kind, rules, fate, needs_day, rules_without, fate_without."""
     for table in COLUMNS:
-        con.execute(_dirt(table, day, clean[table], planned))
-    labels = " UNION ALL ".join(_labels(table, day) for table in COLUMNS)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE truth AS SELECT * FROM ({labels})")
+        con.execute(_dirt(table))
+    con.execute(f"CREATE OR REPLACE TABLE truth AS {' UNION ALL '.join(_labels(table) for table in COLUMNS)}")
 
 
-def _dirt(table: str, day: Day, clean: int, planned: dict[int, int]) -> str:
-    """Clones spread evenly over the clean rows. `sub` 0 stands before its original, 2 behind it: a copy stands before
-    (of equal times the later record wins), and every second changed copy behind, a minute older."""
-    picks = ", ".join(
-        f"({number}, {planned[number]}, {day.noise(f'{table} {number}') % clean}, {max(clean // max(planned[number], 1), 1)})"
-        for number, _ in defects_of(table)
-    )
-    copies = ", ".join(str(number) for number, defect in defects_of(table) if defect.fate == "merged" and defect.changes) or "-1"
-    columns = ", ".join(f"{_changed(table, column, day)} AS {column}" for column in COLUMNS[table])
-    key = " || '|' || ".join(KEYS[table])
+def _dirt(table: str) -> str:
+    """Clones spread evenly over the clean rows: of each defect a share of the table's rows, and of each kind at least
+    one row a day, in a table that changes from day to day (so that a small shop of few days still shows each kind).
+    `sub` 0 stands before its original, 2 behind it: a copy stands before (of equal times the later record wins), and
+    every second changed copy behind, a minute older."""
+    columns = ", ".join(f"{_changed(table, column)} AS {column}" for column in COLUMNS[table])
     return f"""
-    CREATE OR REPLACE TEMP TABLE dirt_{table} AS
-    WITH plan(defect, copies, first, stride) AS (VALUES {picks}),
-    picks AS (
-        SELECT defect, j, (first + j * stride) % {clean} AS i FROM (SELECT *, unnest(range(copies)) AS j FROM plan)
+    CREATE OR REPLACE TABLE dirt_{table} AS
+    WITH clean AS (
+        SELECT f, count(*) AS clean FROM rows_{table} WHERE role = 0 GROUP BY f
+    ), plan AS (
+        SELECT f, clean, defect, fate = 'merged' AND changed AS may_shift, noise,
+            greatest(round({SHARE} * clean), (f % same = turn)::INT)::BIGINT AS copies
+        FROM clean JOIN days ON days.x = f, (SELECT * FROM defects WHERE "table" = '{table}')
+    ), picks AS (
+        SELECT f, defect, may_shift, j, ((hash(defect, noise) % clean::UBIGINT)::BIGINT + j * (clean // copies)) % clean AS i
+        FROM (SELECT *, unnest(range(copies)) AS j FROM plan)
     ), cloned AS (
-        SELECT defect, j, rows.*,
-            CASE WHEN defect IN ({copies}) AND j % 2 = 1 AND moment - 60 >= not_before THEN 2 ELSE 0 END AS sub
-        FROM picks JOIN rows_{table} AS rows USING (i)
+        SELECT defect, j, rows.*, CASE WHEN may_shift AND j % 2 = 1 AND moment - 60 >= not_before THEN 2 ELSE 0 END AS sub
+        FROM picks JOIN rows_{table} AS rows USING (f, i)
     ), placed AS (
-        SELECT *, row_number() OVER (ORDER BY i, sub, defect, j) AS d FROM cloned
+        SELECT * RENAME (f AS x), row_number() OVER (PARTITION BY f ORDER BY i, sub, defect, j) AS d FROM cloned
     )
-    SELECT i, sub, defect, d, i + CASE sub WHEN 2 THEN 1 ELSE 0 END + d AS record, {key} AS cloned_key, {columns} FROM placed
+    SELECT x AS f, i, sub, defect, d, i + CASE sub WHEN 2 THEN 1 ELSE 0 END + d AS record,
+        {_key(table)} AS cloned_key, {columns} FROM placed
     """
 
 
-def _changed(table: str, column: str, day: Day) -> str:
+def _changed(table: str, column: str) -> str:
     """The SQL of one column over all defects of a table."""
     cases = []
-    for number, defect in defects_of(table):
-        if column in defect.changes:
-            cases.append(f"WHEN {number} THEN {defect.changes[column].format(x=day.x)}")
-        elif column == KEYS[table][-1] and defect.fate != "merged":
-            cases.append(f"WHEN {number} THEN {_DIRTY_KEY[table].format(x=day.x)}")
+    for number, defect in enumerate(DEFECTS):
+        if defect.table == table and column in defect.changes:
+            cases.append(f"WHEN {number} THEN {defect.changes[column]}")
+        elif defect.table == table and column == KEYS[table][-1] and defect.fate != "merged":
+            cases.append(f"WHEN {number} THEN {_DIRTY_KEY[table]}")
     changed = f"CASE defect {' '.join(cases)} ELSE {column} END" if cases else column
     return f"CASE sub WHEN 2 THEN ts(moment - 60) ELSE {changed} END" if column == EVENT_TIME[table] else changed
 
 
-def _labels(table: str, day: Day) -> str:
+def _key(table: str) -> str:
+    return " || '|' || ".join(KEYS[table])
+
+
+def _labels(table: str) -> str:
     """The truth of one table: planted rows; late rows; rows sent again, which are judged by `key` only when the day
     before was loaded. Loaded alone, such a row is a late one, and a payment an orphan."""
-    file = f"shop/{table}/{day.day}.{EXTENSIONS[table]}"
-    cases = " ".join(f"WHEN {n} THEN {{kind: '{x.kind}', rules: '{x.rules}', fate: '{x.fate}'}}" for n, x in defects_of(table))
-    key = " || '|' || ".join(KEYS[table])
+    day = f"make_date({(EPOCH - date(1970, 1, 1)).days} + f::INT)"
+    file = f"'shop/{table}/' || {day} || '.{EXTENSIONS[table]}'"
     late = f"{EVENT_TIME[table]}.late"
     alone = ("order_id.exists", "quarantined") if table == "payments" else (late, "flagged")
-    head = f"DATE '{day.day}' AS day, '{table}' AS \"table\", '{file}' AS file"
     return f"""
-    SELECT {head}, record, CASE WHEN label.fate = 'merged' THEN cloned_key ELSE {key} END AS key,
-        label.kind AS kind, label.rules AS rules, label.fate AS fate,
+    SELECT f, {day} AS day, '{table}' AS "table", {file} AS file, record,
+        CASE WHEN fate = 'merged' THEN cloned_key ELSE {_key(table)} END AS key, kind, rules, fate,
         NULL::DATE AS needs_day, NULL::VARCHAR AS rules_without, NULL::VARCHAR AS fate_without
-    FROM (SELECT *, CASE defect {cases} END AS label FROM dirt_{table})
+    FROM dirt_{table} JOIN defects USING (defect)
     UNION ALL
-    SELECT {head}, i + 1 + (SELECT count(*) FROM dirt_{table}), {key},
+    SELECT f, {day}, '{table}', {file}, i + 1 + coalesce(planted, 0), {_key(table)},
         CASE role WHEN 1 THEN 'late_row' ELSE 'duplicate_across_days' END, CASE role WHEN 1 THEN '{late}' ELSE 'key' END,
-        CASE role WHEN 1 THEN 'flagged' ELSE 'quarantined' END, CASE role WHEN 2 THEN DATE '{day.day}' - 1 END,
+        CASE role WHEN 1 THEN 'flagged' ELSE 'quarantined' END, CASE role WHEN 2 THEN {day} - 1 END,
         CASE role WHEN 2 THEN '{alone[0]}' END, CASE role WHEN 2 THEN '{alone[1]}' END
-    FROM rows_{table} WHERE role > 0
+    FROM rows_{table} LEFT JOIN (SELECT f, count(*) AS planted FROM dirt_{table} GROUP BY f) USING (f)
+    WHERE role > 0
     """
 
 
