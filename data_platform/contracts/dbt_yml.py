@@ -25,13 +25,6 @@ MARTS = "models/marts/_marts.yml"
 SOURCES = "models/_sources.yml"
 
 
-class _Dumper(yaml.SafeDumper):
-    """Indents lists below their key, as people write yml."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
-
-
 def mart_contracts(dbt_dir: Path = DBT_DIR) -> tuple[Contract, ...]:
     """The mart contracts that dbt builds: those with a model of their table's name. Raises `ContractError` for a
     model without a contract."""
@@ -39,7 +32,9 @@ def mart_contracts(dbt_dir: Path = DBT_DIR) -> tuple[Contract, ...]:
     found = tuple(contract for contract in contracts("marts") if contract.table in models)
     stray = sorted(models - {contract.table for contract in found})
     if stray:
-        raise ContractError(f"The model `{stray[0]}` has no contract.", fix=f"state `marts.{stray[0]}` in data_platform/contracts/")
+        raise ContractError(
+            f"The model `{stray[0]}` has no contract.", fix=f"state `marts.{stray[0]}` in data_platform/contracts/"
+        )
     return found
 
 
@@ -97,7 +92,11 @@ def _column(contract: Contract, column: Column) -> dict[str, Any]:
 
 def _source(contract: Contract) -> dict[str, Any]:
     arrival = [
-        {"name": dimension.column, "description": "Partition the row arrived in", "data_type": dimension.duckdb_type.lower()}
+        {
+            "name": dimension.column,
+            "description": "Partition the row arrived in",
+            "data_type": dimension.duckdb_type.lower(),
+        }
         for dimension in contract.partition.dimensions
         if dimension.column not in contract.columns
     ]
@@ -124,8 +123,9 @@ def _relationship(fk: ForeignKey) -> Mapping[str, Any]:
     return {"relationships": {"arguments": {"to": to, "field": fk.to}}}
 
 
-def _dump(content: Mapping[str, Any]) -> str:
-    return HEADER + yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+def _dump(content: dict[str, Any]) -> str:
+    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+    return HEADER + text
 
 
 def main(arguments: list[str]) -> int:

@@ -1,6 +1,6 @@
 """How the lake is attached to an engine: extensions, connection options, and the one ATTACH statement.
 
-dbt's profile is rendered from `Attachment` as well, so that both see one lake in one way. No table is touched here.
+dbt attaches with the same functions (`dbt_plugin.py`), so that both see one lake in one way. No table is touched here.
 """
 
 from __future__ import annotations
@@ -146,9 +146,9 @@ def extension_path(name: str) -> Path:
     return path
 
 
-def open_engine(settings: Settings, at: Attachment) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory with the extensions and limits, nothing attached. Nothing is installed or downloaded.
-    A missing table must not resolve to a Python variable, so replacement scans are off."""
+def engine_config(settings: Settings) -> dict[str, str | bool | int | float | list[str]]:
+    """What every engine is opened with. A missing table must not resolve to a Python variable, so replacement scans
+    are off; nothing is installed or downloaded."""
     config: dict[str, str | bool | int | float | list[str]] = {
         "python_enable_replacements": False, "autoinstall_known_extensions": False, "autoload_known_extensions": False,
         "temp_directory": str(settings.home / "tmp"),
@@ -157,7 +157,11 @@ def open_engine(settings: Settings, at: Attachment) -> duckdb.DuckDBPyConnection
         config["memory_limit"] = settings.memory
     if settings.threads:
         config["threads"] = settings.threads
-    con = duckdb.connect(":memory:", config=config)
+    return config
+
+
+def equip(con: duckdb.DuckDBPyConnection, at: Attachment) -> None:
+    """Loads the extensions by path and sets what ATTACH needs, on an engine opened with `engine_config`."""
     for name in at.extensions:
         con.execute(f"LOAD {text(str(extension_path(name)))}")
     con.execute("SET GLOBAL TimeZone = 'UTC'")
@@ -166,4 +170,10 @@ def open_engine(settings: Settings, at: Attachment) -> duckdb.DuckDBPyConnection
     secret = at.secret_sql()
     if secret:
         con.execute(secret)
+
+
+def open_engine(settings: Settings, at: Attachment) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory with the extensions and limits, nothing attached."""
+    con = duckdb.connect(":memory:", config=engine_config(settings))
+    equip(con, at)
     return con

@@ -2,12 +2,12 @@ with
 
 days as (
 
-    select cast(generated.day_at as date) as date_day
+    select cast(series.moment as date) as date_day
     from generate_series(
         timestamp '{{ var("calendar_start") }}',
         date_trunc('year', current_date) + interval 1 year - interval 1 day,
         interval 1 day
-    ) as generated (day_at)
+    ) as series (moment)
 
 )
 
