@@ -65,7 +65,7 @@ def apply(con: duckdb.DuckDBPyConnection, change: Change, still_held: Callable[[
     con.execute("BEGIN TRANSACTION")
     try:
         for table, parts in _by_table(change.slices).items():
-            _replace(con, table_name(table), parts)
+            _replace(con, table_name(table), parts, change.loads)
         now = ledger.utc_now()
         if change.loads:
             ledger.insert(con, "loads", [ledger.load_row(load, now) for load in change.loads])
@@ -117,12 +117,16 @@ def _by_table(slices: Sequence[Slice]) -> dict[str, list[Slice]]:
     return grouped
 
 
-def _replace(con: duckdb.DuckDBPyConnection, table: TableName, parts: Sequence[Slice]) -> None:
+def _replace(
+    con: duckdb.DuckDBPyConnection, table: TableName, parts: Sequence[Slice], loads: Sequence[LoadRecord]
+) -> None:
     """One delete and one list of files for all partitions of a table; nothing else in it is touched."""
     shape = need_shape(con, table)
     partitions = [shape.texts(table, part.partition) for part in parts]
     if len({tuple(partition.items()) for partition in partitions}) != len(partitions):
         raise LakeError(f"`{table}`: the same partition is given twice in one commit.")
+    if table.layer == "marts":
+        _recorded(table, [shape.key(part.partition) for part in parts], loads)
     files = [
         file
         for part, partition in zip(parts, partitions, strict=True)
@@ -135,6 +139,14 @@ def _replace(con: duckdb.DuckDBPyConnection, table: TableName, parts: Sequence[S
         con.execute(
             f"CALL ducklake_add_data_files('lake', {text(table.table)}, {paths}, schema => {text(table.layer)}{hive})"
         )
+
+
+def _recorded(table: TableName, keys: Sequence[str], loads: Sequence[LoadRecord]) -> None:
+    """Publishing trusts the ledger: a mart's partition does not change without a load of just that partition."""
+    recorded = {load.partition_key for load in loads if load.asset == str(table) and load.outcome == "committed"}
+    for key in keys:
+        if key not in recorded:
+            raise LakeError(f"`{table}` would change partition `{key}` without a load record of it.")
 
 
 def _checked(table: TableName, shape: Shape, part: Slice, partition: dict[str, str]) -> Sequence[StagedFile]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import duckdb
 
+from data_platform.contracts.partitioning import KEY_FORMAT
 from data_platform.errors import LakeError, did_you_mean
 from data_platform.lake.sql import TableName, hive_path, ident, partition_text, text
 from data_platform.lake.storage import storage_errors
@@ -30,6 +32,7 @@ _INTEGERS = (
     "HUGEINT",
     "UHUGEINT",
 )
+_FSYNC_THREADS = 8
 _FORMAT = "FORMAT parquet, COMPRESSION zstd"
 
 
@@ -43,6 +46,10 @@ class Shape:
     @property
     def partition_types(self) -> dict[str, str]:
         return {name: self.columns[name] for name in self.partition_by}
+
+    def key(self, values: Mapping[str, object]) -> str:
+        """The partition key of typed values, in the one spelling that `contracts.partitioning` gives it."""
+        return "|".join(_key(values[name]) for name in sorted(self.partition_by))
 
     def texts(self, table: TableName, values: Mapping[str, object]) -> dict[str, str]:
         """Canonical texts of typed partition values. Raises `LakeError` for other columns."""
@@ -155,12 +162,16 @@ def discard(files: Iterable[StagedFile]) -> None:
 
 def flush(files: Iterable[StagedFile]) -> None:
     """Makes the files outlive a power cut before the catalog says that they exist."""
-    folders = set()
-    for file in files:
-        _fsync(file.path)
-        folders.add(file.path.parent)
-    for folder in folders:
-        _fsync(folder)
+    paths = [file.path for file in files]
+    with ThreadPoolExecutor(max_workers=_FSYNC_THREADS) as pool:
+        for waited in (pool.map(_fsync, paths), pool.map(_fsync, {path.parent for path in paths})):
+            list(waited)
+
+
+def _key(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.strftime(KEY_FORMAT["hour"])
+    return value.strftime(KEY_FORMAT["day"]) if isinstance(value, date) else str(value)
 
 
 def _fsync(path: Path) -> None:
