@@ -25,7 +25,10 @@ def test_every_contract_has_rules_that_resolve(contract: Contract) -> None:
 
 @pytest.mark.parametrize("contract", contracts(), ids=lambda contract: contract.name)
 def test_a_key_and_the_time_columns_are_columns_of_the_table(contract: Contract) -> None:
-    stated = [*(contract.key.columns if contract.key else ()), *filter(None, (contract.event_time, contract.business_time))]
+    stated = [
+        *(contract.key.columns if contract.key else ()),
+        *filter(None, (contract.event_time, contract.business_time)),
+    ]
     assert set(stated) <= set(contract.columns)
     if contract.layer == "marts":
         assert set(contract.partition.columns) <= set(contract.columns)

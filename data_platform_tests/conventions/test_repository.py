@@ -72,7 +72,9 @@ def test_the_lock_holds_what_the_requirements_ask_for() -> None:
 
 
 def test_every_dependency_has_its_reason() -> None:
-    reasons = _texts()["docs/decisions/0001-dependencies.md"].replace("duckdb and its three extension packages", "duckdb-extension-")
+    reasons = _texts()["docs/decisions/0001-dependencies.md"].replace(
+        "duckdb and its three extension packages", "duckdb-extension-"
+    )
     for source in ("requirements.in", "requirements-dev.in"):
         for name in re.findall(r"^([a-z0-9\-]+)", _texts()[source], re.MULTILINE):
             shown = "duckdb-extension-" if name.startswith("duckdb") else name

@@ -1,0 +1,179 @@
+"""Loads drop files as they arrive: each version of each file exactly once, and none that is still being written.
+
+A version is a file's size and modification time. It is loaded when two ticks in a row see the same version. What a
+file must hold is not known here; what changed in the marts is not loaded from here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from time import time_ns
+from urllib.parse import unquote
+
+import dagster as dg
+
+from data_platform.assets.naming import asset_key
+from data_platform.contracts.partitioning import Partitioning
+from data_platform.contracts.registry import contract
+from data_platform.lake.lake import get_lake
+from data_platform.lake.ledger import latest_loads
+from data_platform.partitions import partitions_def
+from data_platform.settings import get_settings
+from data_platform.sources.declare import KEY, Feed, Source
+from data_platform.sources.registry import SOURCES, feeds
+
+MAX_RUNS = 20
+# File servers' clocks and coarse timestamps: changes this recent are looked at again.
+OVERLAP_NS = 60 * 10**9
+
+
+@dataclass(frozen=True)
+class Drop:
+    """One file of one feed as it is now. `key` is its partition, `None` for a file that holds many. `changed_ns` is
+    when the file system last saw it change, which no copying tool can set back."""
+
+    source: Source
+    feed: Feed
+    path: str
+    key: str | None
+    version: str
+    changed_ns: int
+
+
+@dataclass
+class Seen:
+    """The cursor. Files that changed before `watermark` are dealt with, but for those in `waiting`; `done` are those
+    after it that are. So it stays small, however many files there are."""
+
+    watermark: int = -1
+    waiting: dict[str, str] = field(default_factory=dict)
+    done: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_cursor(cls, text: str | None) -> Seen:
+        return cls(**json.loads(text)) if text else cls()
+
+    def to_cursor(self) -> str:
+        return json.dumps(vars(self))
+
+
+def drops(landing: Path, sources: Iterable[Source] = SOURCES) -> Iterator[Drop]:
+    """Every file in the landing folder that a feed asks for, by path. Links that lead nowhere are skipped."""
+    for source in sources:
+        for feed in source.feeds:
+            name = re.compile("([^/]+)".join(re.escape(part) for part in feed.path.split(KEY)))
+            for path in sorted(landing.glob(re.sub(r"([*?\[])", r"[\1]", feed.path).replace(KEY, "*"))):
+                relative = path.relative_to(landing).as_posix()
+                match = name.fullmatch(relative)
+                try:
+                    stat = path.stat()
+                except OSError:
+                    continue
+                if match is None or not path.is_file():
+                    continue
+                key = unquote(match.group(1)) if KEY in feed.path else None
+                yield Drop(source, feed, relative, key, f"{stat.st_size}-{stat.st_mtime_ns}", stat.st_ctime_ns)
+
+
+def take_new(found: Sequence[Drop], seen: Seen, loaded: Mapping[tuple[str, str], datetime], now_ns: int) -> list[Drop]:
+    """The files to load now; moves `seen` on. `loaded` has when the last committed load of a raw partition began: a
+    file that has not changed since was read by it, whoever started it. Files of partitions that are not over yet, and
+    those that changed since the last tick, wait."""
+    watermark = min(max((drop.changed_ns for drop in found), default=seen.watermark), now_ns - OVERLAP_NS)
+    dealt_with, complete, waiting = list[Drop](), list[Drop](), dict[str, str]()
+    for drop in found:
+        is_old = drop.changed_ns <= seen.watermark and drop.path not in seen.waiting
+        if is_old or seen.done.get(drop.path) == drop.version or _was_read(drop, loaded):
+            dealt_with.append(drop)
+        elif seen.waiting.get(drop.path) == drop.version and _is_over(drop):
+            complete.append(drop)
+        else:
+            waiting[drop.path] = drop.version
+    runs = list(_runs(complete).values())
+    ready = [drop for run in runs[:MAX_RUNS] for drop in run]
+    seen.waiting = waiting | {drop.path: drop.version for run in runs[MAX_RUNS:] for drop in run}
+    seen.watermark = max(seen.watermark, watermark)
+    seen.done = {drop.path: drop.version for drop in (*dealt_with, *ready) if drop.changed_ns > seen.watermark}
+    return ready
+
+
+def _was_read(drop: Drop, loaded: Mapping[tuple[str, str], datetime]) -> bool:
+    began = loaded.get((drop.feed.raw, drop.key or ""))
+    return began is not None and drop.changed_ns < began.replace(tzinfo=UTC).timestamp() * 1e9
+
+
+def _is_over(drop: Drop) -> bool:
+    """Whether the file's partition exists by now; a name that is no partition key waits for ever, and loads nothing."""
+    definition = partitions_def(contract(drop.feed.contract).partition)
+    return drop.key is None or (definition is not None and definition.has_partition_key(drop.key))
+
+
+RunKey = tuple[str, Partitioning, str | None]
+
+
+def _runs(ready: Sequence[Drop]) -> dict[RunKey, list[Drop]]:
+    """What arrived together is loaded together: a feed may refer to another's rows of the same day."""
+    grouped: dict[RunKey, list[Drop]] = {}
+    for drop in ready:
+        grouped.setdefault((drop.source.name, contract(drop.feed.contract).partition, drop.key), []).append(drop)
+    return grouped
+
+
+def run_requests(ready: Sequence[Drop]) -> Iterator[dg.RunRequest]:
+    """One run per source and partition, for raw and staging of the feeds that arrived; a file of many partitions asks
+    for all of them."""
+    for (source, partitioning, key), group in _runs(ready).items():
+        versions = "\n".join(f"{drop.feed.raw}|{key}|{drop.version}" for drop in group)
+        digest = hashlib.sha256(versions.encode()).hexdigest()[:16]
+        tags = {"data_platform/trigger": "drop"}
+        definition = partitions_def(partitioning)
+        if key is None and definition is not None:
+            keys = definition.get_partition_keys()
+            tags |= {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
+        yield dg.RunRequest(
+            run_key=f"{source}/{key or 'all'}/{digest}", partition_key=key, tags=tags,
+            asset_selection=[asset_key(table) for drop in group for table in (drop.feed.raw, drop.feed.contract)],
+        )  # fmt: skip
+
+
+def _loaded() -> dict[tuple[str, str], datetime]:
+    """When the last committed load of each raw partition began. A file of many partitions counts, under the key ``, when
+    all of them are loaded: since the oldest of those loads."""
+    con = get_lake().connect(read_only=True)
+    try:
+        loads = [load for load in latest_loads(con) if load.asset.startswith("raw.")]
+    finally:
+        con.close()
+    found = {(load.asset, load.partition_key): load.started_at for load in loads if load.started_at is not None}
+    for feed in feeds():
+        definition = partitions_def(contract(feed.contract).partition)
+        if KEY not in feed.path and definition is not None:
+            times = [found.get((feed.raw, key)) for key in definition.get_partition_keys()]
+            began = [time for time in times if time is not None]
+            if began and len(began) == len(times):
+                found[feed.raw, ""] = min(began)
+    return found
+
+
+RAW_AND_STAGING = [asset_key(table) for feed in feeds() for table in (feed.raw, feed.contract)]
+
+
+@dg.sensor(
+    name="drop_files", minimum_interval_seconds=30, asset_selection=dg.AssetSelection.assets(*RAW_AND_STAGING),
+    default_status=dg.DefaultSensorStatus.RUNNING if get_settings().automation == "on" else dg.DefaultSensorStatus.STOPPED,
+    description="Loads each version of each drop file once, when it is complete and its partition is over.",
+)  # fmt: skip
+def drop_sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    seen = Seen.from_cursor(context.cursor)
+    now = time_ns()
+    ready = take_new(list(drops(get_settings().landing_dir)), seen, _loaded(), now)
+    yield from run_requests(ready)
+    if not ready:
+        yield dg.SkipReason(f"No new file is complete; {len(seen.waiting)} wait.")
+    context.update_cursor(seen.to_cursor())

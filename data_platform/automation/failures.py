@@ -1,0 +1,188 @@
+"""Alerts for what failed in a run: the run itself, and asset checks of severity ERROR. Staleness is `freshness.py`.
+
+Both look at every run of the instance: those that the command line starts in its own process have no code location.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from data_platform.automation.alerts import Alert, send
+from data_platform.contracts.model import REGISTRY
+from data_platform.settings import get_settings
+
+SHOWN = 3
+REMEMBERED = timedelta(days=1)
+# A run's row may become visible a moment after the time that it carries.
+OVERLAP = timedelta(seconds=5)
+RUNNING = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
+RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+
+
+def owners_of(assets: Iterable[dg.AssetKey]) -> str:
+    """Who answers for the assets, by their contracts: raw tables have their staging table's, published ones their mart's."""
+    layers = {"raw": "staging", "published": "marts"}
+    names = {f"{layers.get(key.path[0], key.path[0])}.{key.path[-1]}" for key in assets}
+    return ", ".join(sorted({REGISTRY[name].owner for name in names if name in REGISTRY})) or "platform"
+
+
+def shorten(names: Iterable[str]) -> str:
+    """The first few names, each in backticks, and how many more there are."""
+    known = sorted(names)
+    more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+    return ", ".join(f"`{name}`" for name in known[:SHOWN]) + more
+
+
+def retry_command(assets: Iterable[dg.AssetKey], tags: Mapping[str, str]) -> str:
+    """The command that does the run's work again; `data-platform status` when the run does not say what that was."""
+    names = sorted(f'key:"{key.to_user_string()}"' for key in assets)
+    if not names:
+        return "data-platform status"
+    start, end = (tags.get(tag, tags.get("dagster/partition", "")) for tag in RANGE_TAGS)
+    period = f" --from {start[:10]} --to {end[:10]}" if start and end else ""
+    return f"data-platform backfill '{' or '.join(names)}'{period}"
+
+
+def _innermost(error: Any) -> str:
+    while error.cause is not None:
+        error = error.cause
+    return str(error.message).strip()
+
+
+def run_alert(context: dg.RunFailureSensorContext) -> Alert:
+    """What failed in a run: its failed assets, where steps say so, with the innermost cause of the first."""
+    run, record = context.dagster_run, context.instance.get_run_record_by_id(context.dagster_run.run_id)
+    assets = run.asset_selection or set()
+    causes, steps, commands = [], set[str](), []
+    for event in context.get_step_failure_events():
+        steps.add((event.step_key or "").replace("__", "/"))
+        data = event.step_failure_data
+        if data.user_failure_data:
+            causes.append(data.user_failure_data.description)
+            # Our own failures carry the command that resumes exactly what is missing.
+            commands += (
+                [str(data.user_failure_data.metadata["resume"].value)]
+                if "resume" in data.user_failure_data.metadata
+                else []
+            )
+        elif data.error:
+            causes.append(_innermost(data.error))
+    failed = {key for key in assets if key.to_user_string() in steps} or assets
+    what = shorten(key.to_user_string() for key in failed) or f"`{run.job_name}`"
+    partition = run.tags.get("dagster/partition") or " to ".join(run.tags[tag] for tag in RANGE_TAGS if tag in run.tags)
+    cause = next((cause for cause in causes if cause), context.failure_event.message)
+    return Alert(
+        kind="run_failure", subject=f"Run of {what} failed",
+        broke=f"Run `{run.run_id}` failed{f' for `{partition}`' if partition else ''}: {cause}",
+        since=datetime.fromtimestamp(record.end_time, UTC) if record and record.end_time else datetime.now(UTC),
+        owner=owners_of(failed), command=commands[0] if commands else retry_command(failed, run.tags),
+    )  # fmt: skip
+
+
+@dg.run_failure_sensor(
+    name="run_failures", monitor_all_code_locations=True, default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Alerts for every run that fails, whoever started it.",
+)  # fmt: skip
+def run_failure_sensor(context: dg.RunFailureSensorContext) -> None:
+    failed = send([run_alert(context)], get_settings())
+    if failed:
+        context.log.warning(f"Not told: {', '.join(failed)}. The alert is in `alerts.jsonl`.")
+
+
+@dataclass
+class Place:
+    """How far the check sensor has read: since when runs changed, and for each of them up to which event."""
+
+    since: datetime
+    runs: dict[str, tuple[str, float]] = field(default_factory=dict)
+
+    @classmethod
+    def from_cursor(cls, text: str) -> Place:
+        row = json.loads(text)
+        return cls(
+            datetime.fromisoformat(row["since"]), {run: (cursor, at) for run, (cursor, at) in row["runs"].items()}
+        )
+
+    def to_cursor(self) -> str:
+        oldest = (self.since - REMEMBERED).timestamp()
+        kept = {run: place for run, place in self.runs.items() if place[1] > oldest}
+        return json.dumps({"since": self.since.isoformat(), "runs": kept})
+
+
+def new_failures(instance: dg.DagsterInstance, place: Place) -> list[tuple[dg.AssetCheckEvaluation, float]]:
+    """Failed evaluations of severity ERROR, with their times, that runs stored since `place`; moves `place` on.
+
+    The stock SQLite event log has a file per run and no order across runs, hence a place in each run that changed."""
+    changed = instance.get_run_records(dg.RunsFilter(updated_after=place.since - OVERLAP))
+    running = instance.get_run_records(dg.RunsFilter(statuses=list(RUNNING)))
+    found = []
+    for record in {record.dagster_run.run_id: record for record in (*changed, *running)}.values():
+        run_id, more = record.dagster_run.run_id, True
+        cursor: str | None = place.runs.get(run_id, (None, 0.0))[0]
+        while more:
+            page = instance.get_records_for_run(run_id, cursor, dg.DagsterEventType.ASSET_CHECK_EVALUATION, limit=1000)
+            for event in page.records:
+                happened = event.event_log_entry.dagster_event
+                evaluation = happened.event_specific_data if happened else None
+                if isinstance(evaluation, dg.AssetCheckEvaluation) and _is_error(evaluation):
+                    found.append((evaluation, event.event_log_entry.timestamp))
+            cursor, more = page.cursor, page.has_more
+        place.since = max(place.since, record.update_timestamp.replace(tzinfo=UTC))
+        place.runs[run_id] = (cursor or "", record.update_timestamp.replace(tzinfo=UTC).timestamp())
+    return found
+
+
+def _is_error(evaluation: dg.AssetCheckEvaluation) -> bool:
+    return not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR
+
+
+def check_alerts(failures: Sequence[tuple[dg.AssetCheckEvaluation, float]]) -> list[Alert]:
+    """One alert per check: a bad year is one message, not 365."""
+    grouped: dict[dg.AssetCheckKey, list[tuple[dg.AssetCheckEvaluation, float]]] = {}
+    for evaluation, at in failures:
+        grouped.setdefault(evaluation.asset_check_key, []).append((evaluation, at))
+    return [_check_alert(key, group) for key, group in grouped.items()]
+
+
+def _check_alert(key: dg.AssetCheckKey, group: Sequence[tuple[dg.AssetCheckEvaluation, float]]) -> Alert:
+    asset, table = key.asset_key.to_user_string(), key.asset_key.path[-1]
+    partitions = sorted({evaluation.partition for evaluation, _ in group if evaluation.partition})
+    where = f" for {shorten(partitions)}" if partitions else ""
+    tags = dict(zip(RANGE_TAGS, (partitions[0], partitions[-1]), strict=True)) if partitions else {}
+    shows_rows = f'data-platform query "SELECT * FROM failed.{table} LIMIT 20"'
+    return Alert(
+        kind="check_failure", subject=f"Check `{key.name}` of `{asset}` failed",
+        broke=f"Check `{key.name}` of `{asset}` failed{where}: {group[0][0].description or 'no reason given'}.",
+        since=datetime.fromtimestamp(min(at for _, at in group), UTC), owner=owners_of([key.asset_key]),
+        command=shows_rows if key.asset_key.path[0] == "marts" else retry_command([key.asset_key], tags),
+        sample=_sample(next((found.metadata["sample"] for found, _ in group if "sample" in found.metadata), None)),
+    )  # fmt: skip
+
+
+def _sample(value: dg.MetadataValue[Any] | None) -> tuple[Mapping[str, Any], ...]:
+    """The rows that the check shows, which its author masked."""
+    return tuple(record.data for record in value.records[:SHOWN]) if isinstance(value, dg.TableMetadataValue) else ()
+
+
+@dg.sensor(
+    name="check_failures", minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Alerts for every asset check that fails with severity ERROR, once per evaluation.",
+)  # fmt: skip
+def check_failure_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """The cursor is a `Place`. The first tick only sets it, as the run sensor's does: history wakes nobody."""
+    if context.cursor is None:
+        context.update_cursor(Place(datetime.now(UTC)).to_cursor())
+        return dg.SkipReason("Watching from now on.")
+    place = Place.from_cursor(context.cursor)
+    failures = new_failures(context.instance, place)
+    failed = send(check_alerts(failures), get_settings())
+    if failed:
+        context.log.warning(f"Not told: {', '.join(failed)}. The alerts are in `alerts.jsonl`.")
+    context.update_cursor(place.to_cursor())
+    return dg.SkipReason(f"{len(failures)} failed evaluations are new.")
