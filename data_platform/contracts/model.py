@@ -102,7 +102,7 @@ class Column:
     checks: tuple[Check, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Contract:
     """One table. `name` is `layer.table`; `event_time` the column that orders duplicates and judges lateness;
     `business_time` the column whose day a row belongs to in the marts; `quarantine_limit` a share of rows above

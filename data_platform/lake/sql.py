@@ -82,6 +82,11 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def names(columns: Iterable[str]) -> str:
+    """Quoted identifiers, joined by commas."""
+    return ", ".join(ident(column) for column in columns)
+
+
 def texts(values: Iterable[str]) -> str:
     """A list literal of strings."""
     return "[" + ", ".join(text(value) for value in values) + "]"

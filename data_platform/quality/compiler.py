@@ -6,7 +6,6 @@ and sqlglot (ibis's own SQL parser) takes the one select expression out of it, s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -21,7 +20,7 @@ from sqlglot import expressions as exp
 from data_platform.contracts.model import Column, Contract, Rule
 from data_platform.contracts.partitioning import Dimension
 from data_platform.errors import ContractError
-from data_platform.lake.sql import ident, literal
+from data_platform.lake.sql import ident, text
 
 MAX_RULES = 63  # one bit each in a UBIGINT, and one spare
 
@@ -52,20 +51,20 @@ def typed_value(column: Column) -> str:
     Integers must be written as integers (`13085.0` is one, `12.7` is not) and decimals must fit their scale: a
     plain cast would round both in silence. Doubles must be finite.
     """
-    text = ident(f"raw:{column.name}")
+    value = ident(f"raw:{column.name}")
     kind = column.duckdb_type
     if kind == "VARCHAR":
-        return text
+        return value
     if kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT"):
-        return f"CASE WHEN regexp_full_match({text}, '[+-]?[0-9]+([.]0*)?') THEN TRY_CAST({text} AS {kind}) END"
+        return f"CASE WHEN regexp_full_match({value}, '[+-]?[0-9]+([.]0*)?') THEN TRY_CAST({value} AS {kind}) END"
     if kind.startswith("DECIMAL"):
-        exact = f"TRY_CAST({text} AS {kind}) = TRY_CAST({text} AS DECIMAL(38, 12))"
-        return f"CASE WHEN {exact} THEN TRY_CAST({text} AS {kind}) END"
+        exact = f"TRY_CAST({value} AS {kind}) = TRY_CAST({value} AS DECIMAL(38, 12))"
+        return f"CASE WHEN {exact} THEN TRY_CAST({value} AS {kind}) END"
     if kind in ("DOUBLE", "FLOAT"):
-        return f"CASE WHEN isfinite(TRY_CAST({text} AS DOUBLE)) THEN TRY_CAST({text} AS {kind}) END"
+        return f"CASE WHEN isfinite(TRY_CAST({value} AS DOUBLE)) THEN TRY_CAST({value} AS {kind}) END"
     if column.format:
-        return f"CAST(try_strptime({text}, {literal(column.format)}) AS {kind})"
-    return f"TRY_CAST({text} AS {kind})"
+        return f"CAST(try_strptime({value}, {text(column.format)}) AS {kind})"
+    return f"TRY_CAST({value} AS {kind})"
 
 
 def raw_text(column: Column) -> str:
@@ -86,51 +85,29 @@ def mask_of(rules: tuple[CompiledRule, ...], *actions: str) -> int:
 
 
 def _broken(contract: Contract, rule: Rule) -> str:
-    return _BY_KIND[rule.kind](contract, rule)
-
-
-def _parse(contract: Contract, rule: Rule) -> str:
-    return '"_defect" IS NOT NULL'
-
-
-def _cast(contract: Contract, rule: Rule) -> str:
-    name = rule.columns[0]
-    return f"({ident(f'raw:{name}')} IS NOT NULL AND {ident(name)} IS NULL)"
-
-
-def _not_null(contract: Contract, rule: Rule) -> str:
-    name = rule.columns[0]
-    if contract.layer != "staging":
-        return f"{ident(name)} IS NULL"
-    # Text of the wrong type is the cast rule's matter, and a record that could not be read the parse rule's.
-    return f"({ident(f'raw:{name}')} IS NULL AND \"_defect\" IS NULL)"
-
-
-def _check(contract: Contract, rule: Rule) -> str:
-    verdict = "IS FALSE" if rule.null == "pass" else "IS NOT TRUE"
-    return f"(({_expression(contract, rule)}) {verdict})"
-
-
-def _future(contract: Contract, rule: Rule) -> str:
-    dimension = _time_dimension(contract, rule)
-    return f"({ident(rule.columns[0])} >= {ident(dimension.column)} + INTERVAL 1 {dimension.grain.upper()})"
-
-
-def _late(contract: Contract, rule: Rule) -> str:
-    dimension = _time_dimension(contract, rule)
-    return f"({ident(rule.columns[0])} < {ident(dimension.column)})"
-
-
-def _exists(contract: Contract, rule: Rule) -> str:
-    """`ref:<column>` is TRUE where the parent was found, see `screening` and `audit` for the lookup."""
-    name = rule.columns[0]
-    return f"({ident(name)} IS NOT NULL AND {ident(f'ref:{name}')} IS NOT TRUE)"
-
-
-_BY_KIND: Mapping[str, Callable[[Contract, Rule], str]] = {
-    "parse": _parse, "cast": _cast, "not_null": _not_null, "check": _check, "row": _check,
-    "future": _future, "late": _late, "exists": _exists,
-}  # fmt: skip
+    name = ident(rule.columns[0]) if rule.columns else ""
+    raw = ident(f"raw:{rule.columns[0]}") if rule.columns else ""
+    match rule.kind:
+        case "parse":
+            return '"_defect" IS NOT NULL'
+        case "cast":
+            return f"({raw} IS NOT NULL AND {name} IS NULL)"
+        case "not_null" if contract.layer == "staging":
+            # Text of the wrong type is the cast rule's matter, and a record that could not be read the parse rule's.
+            return f'({raw} IS NULL AND "_defect" IS NULL)'
+        case "not_null":
+            return f"({name} IS NULL)"
+        case "future":
+            dimension = _time_dimension(contract, rule)
+            return f"({name} >= {ident(dimension.column)} + INTERVAL 1 {dimension.grain.upper()})"
+        case "late":
+            return f"({name} < {ident(_time_dimension(contract, rule).column)})"
+        case "exists":
+            # `ref:<column>` is TRUE where the parent was found; who judges looks it up.
+            return f"({name} IS NOT NULL AND {ident(f'ref:{rule.columns[0]}')} IS NOT TRUE)"
+        case _:
+            verdict = "IS FALSE" if rule.null == "pass" else "IS NOT TRUE"
+            return f"(({_expression(contract, rule)}) {verdict})"
 
 
 def _time_dimension(contract: Contract, rule: Rule) -> Dimension:
@@ -151,7 +128,7 @@ def _expression(contract: Contract, rule: Rule) -> str:
                             fix="write it as an ibis expression over `data.table`")  # fmt: skip
     try:
         result = check._check_fn(IbisData(table, key), **check._check_kwargs)
-        column = _as_column(result, table)
+        column = _as_column(result)
         statement = sqlglot.parse_one(ibis.to_sql(table.select(verdict=column), dialect="duckdb"), read="duckdb")
     except ContractError:
         raise
@@ -166,7 +143,7 @@ def _expression(contract: Contract, rule: Rule) -> str:
     return str(verdict.sql(dialect="duckdb"))
 
 
-def _as_column(result: Any, table: ibis.Table) -> Any:
+def _as_column(result: Any) -> Any:
     """pandera's built-in checks return a projection of one boolean column; custom ones usually the column."""
     if isinstance(result, ibis.Table):
         values = result.op().values
@@ -183,5 +160,3 @@ def _unbound(contract: Contract) -> ibis.Table:
     types |= {dimension.column: dimension.duckdb_type for dimension in contract.partition.dimensions}
     schema = {name: DuckDBType.from_string(kind) for name, kind in types.items()}
     return ibis.table(schema, name="typed")
-
-

@@ -1,0 +1,176 @@
+"""Judges raw rows of some partitions in one scan and gives each row its fate. Temporary tables only; commits nothing.
+
+Tables it makes on the connection: `judged` (one row per raw row: origin, typed columns, `_broken` bits, `_row` as JSON
+where something is broken), `fates` (rowids that a set rule decides), and the view `routed` (judged with `_fate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from data_platform.contracts.model import Contract
+from data_platform.contracts.partitioning import Values
+from data_platform.lake.sql import ident, names, partition_text, partitions_condition, table_name
+from data_platform.quality.compiler import CompiledRule, broken_mask, compile_rules, mask_of, raw_text, typed_value
+
+ORIGIN = ("_file", "_file_hash", "_record", "_offset", "_bytes")
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A contract ready to judge: its row rules, and the bit of its `key` rule."""
+
+    contract: Contract
+    rules: tuple[CompiledRule, ...]
+
+    @classmethod
+    def of(cls, contract: Contract) -> Judge:
+        return cls(contract, compile_rules(contract))
+
+    @property
+    def key_bit(self) -> int:
+        return 1 << len(self.rules)
+
+    @property
+    def set_aside(self) -> int:
+        """Bits that take a row out of the accepted ones."""
+        return mask_of(self.rules, "quarantine", "fail") | self.key_bit
+
+    def bits(self) -> list[tuple[str, int]]:
+        """Rule names with their bits, `key` last."""
+        found = [(rule.rule.name, 1 << rule.bit) for rule in self.rules]
+        return [*found, ("key", self.key_bit)] if self.contract.key else found
+
+
+def judge(con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Sequence[Values]) -> None:
+    """Makes `judged`, `fates` and `routed` for these partitions of the contract's raw table."""
+    contract = judging.contract
+    con.execute("DROP VIEW IF EXISTS routed")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE judged AS {_judged_sql(judging, partitions)}")
+    con.execute("CREATE OR REPLACE TEMP TABLE fates (id BIGINT, fate VARCHAR, reason VARCHAR)")
+    if contract.key:
+        _decide_keys(con, judging, partitions)
+    con.execute(f"""
+        CREATE TEMP VIEW routed AS
+        SELECT judged.* REPLACE (
+            (_broken | CASE WHEN fate = 'conflict' THEN {judging.key_bit} ELSE 0 END)::UBIGINT AS _broken),
+            CASE WHEN _broken & {judging.set_aside} <> 0 OR fate = 'conflict' THEN 'quarantined'
+                 WHEN fate = 'merged' THEN 'merged' ELSE 'accepted' END AS _fate,
+            reason AS _key_reason
+        FROM judged LEFT JOIN fates ON judged.rowid = fates.id""")
+
+
+def in_partitions(contract: Contract, partitions: Sequence[Values]) -> str:
+    """A condition that holds for rows of these partitions."""
+    types = {dimension.column: dimension.duckdb_type for dimension in contract.partition.dimensions}
+    texts = [{name: partition_text(values[name], kind) for name, kind in types.items()} for values in partitions]
+    return f"({partitions_condition(types, texts)})"
+
+
+def _judged_sql(judging: Judge, partitions: Sequence[Values]) -> str:
+    contract = judging.contract
+    by = contract.partition.columns
+    cols = tuple(contract.columns.values())
+    raw = f"lake.raw.{ident(contract.table)}"
+    texts = ", ".join(raw_text(column) for column in cols)
+    row = ", ".join(f"{ident(column.source)} := {ident(column.source)}" for column in cols)
+    casts = ", ".join(f"{typed_value(column)} AS {ident(column.name)}" for column in cols)
+    refs, joins = _references(contract)
+    lead = ", ".join(ident(name) for name in (*by, *ORIGIN))
+    return f"""
+        WITH texts AS (
+            SELECT {lead}, _defect, struct_pack({row}) AS _raw, {texts}
+            FROM {raw} WHERE {in_partitions(contract, partitions)}),
+        typed AS (SELECT *, {casts} FROM texts),
+        looked_up AS (SELECT typed.*{refs} FROM typed {joins}),
+        masked AS (SELECT *, {broken_mask(judging.rules)} AS _broken FROM looked_up)
+        SELECT {lead}, {names(column.name for column in cols)}, _broken, _defect,
+            CASE WHEN _broken <> 0 THEN to_json(_raw)::VARCHAR END AS _row
+        FROM masked"""
+
+
+def _references(contract: Contract) -> tuple[str, str]:
+    """A parent counts when it arrived in the same partition or an earlier one, so that the verdict
+    does not depend on what else happens to be loaded."""
+    selects, joins = "", ""
+    by = contract.partition.columns
+    for number, fk in enumerate(contract.foreign_keys):
+        parent = f"parent_{number}"
+        to, own = ident(fk.to), ident(fk.column)
+        first = f"min({ident(by[0])})" if len(by) == 1 else "TRUE"
+        joins += (
+            f" LEFT JOIN (SELECT {to} AS id, {first} AS first_seen FROM {table_name(fk.references).sql}"
+            f" WHERE {to} IS NOT NULL GROUP BY {to}) AS {parent} ON typed.{own} = {parent}.id"
+        )
+        seen = f"{parent}.first_seen <= typed.{ident(by[0])}" if len(by) == 1 else f"{parent}.first_seen"
+        selects += f", {seen} AS {ident(f'ref:{fk.column}')}"
+    return selects, joins
+
+
+def _decide_keys(con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Sequence[Values]) -> None:
+    """Fills `fates`: rules first, then conflicts with other partitions, then the latest of what is left."""
+    contract = judging.contract
+    assert contract.key is not None
+    by = contract.partition.columns
+    whole_table = contract.key.scope == "table" and bool(by)
+    alike = contract.key.columns if whole_table else (*by, *contract.key.columns)
+    candidates = f"(SELECT rowid AS id, * FROM judged WHERE _broken & {judging.set_aside} = 0)"
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE repeated AS SELECT {names(alike)} FROM {candidates} GROUP BY ALL HAVING count(*) > 1"
+    )
+    same = " AND ".join(f"c.{ident(part)} IS NOT DISTINCT FROM r.{ident(part)}" for part in alike)
+    rivals = ", ".join(f"c.{ident(part)}" for part in alike)
+    place = f"row({names(by)})" if by else "row(1)"
+    latest = f"{ident(contract.event_time)} DESC NULLS LAST, " if contract.event_time else ""
+    if whole_table:
+        _decide_taken(con, contract, candidates, partitions)
+    con.execute(f"""
+        INSERT INTO fates
+        WITH rivals AS (
+            SELECT c.*, {place} AS place, min({place}) OVER (PARTITION BY {rivals}) AS first_place
+            FROM {candidates} AS c SEMI JOIN repeated AS r ON {same}
+            WHERE c.id NOT IN (SELECT id FROM fates)),
+        ranked AS (
+            SELECT id, place, first_place, row_number() OVER (
+                PARTITION BY {names(alike)}, place ORDER BY {latest}_file DESC, _record DESC) AS rank
+            FROM rivals)
+        SELECT id, CASE WHEN place <> first_place THEN 'conflict' ELSE 'merged' END,
+            CASE WHEN place <> first_place THEN 'the partition ' || {_place_text("first_place")} || ' of this load has it already' END
+        FROM ranked WHERE place <> first_place OR rank > 1""")
+    _keep_rows_in_conflict(con, contract, partitions)
+
+
+def _decide_taken(
+    con: duckdb.DuckDBPyConnection, contract: Contract, candidates: str, partitions: Sequence[Values]
+) -> None:
+    """Rows whose key another partition of the table, outside this load, holds already."""
+    assert contract.key is not None
+    same = " AND ".join(f"c.{ident(part)} = t.{ident(part)}" for part in contract.key.columns)
+    by = contract.partition.columns
+    con.execute(f"""
+        INSERT INTO fates
+        SELECT c.id, 'conflict', 'the partition ' || {_place_text("min(t.place)")} || ' has it already'
+        FROM {candidates} AS c JOIN (
+            SELECT {names(contract.key.columns)}, row({names(by)}) AS place FROM {table_name(contract.name).sql}
+            WHERE NOT {in_partitions(contract, partitions)}) AS t ON {same}
+        GROUP BY c.id""")
+
+
+def _keep_rows_in_conflict(con: duckdb.DuckDBPyConnection, contract: Contract, partitions: Sequence[Values]) -> None:
+    """Rows that only the key rule sets aside have no `_row` yet: fetch it from raw, for these few."""
+    row = ", ".join(f"{ident(column.source)} := {ident(column.source)}" for column in contract.columns.values())
+    if con.execute("SELECT 1 FROM fates WHERE fate = 'conflict' LIMIT 1").fetchone() is None:
+        return
+    con.execute(f"""
+        UPDATE judged SET _row = raw.text FROM (
+            SELECT _file_hash, _record, to_json(struct_pack({row}))::VARCHAR AS text
+            FROM lake.raw.{ident(contract.table)} WHERE {in_partitions(contract, partitions)}) AS raw
+        WHERE judged.rowid IN (SELECT id FROM fates WHERE fate = 'conflict') AND judged._row IS NULL
+            AND judged._file_hash = raw._file_hash AND judged._record = raw._record""")
+
+
+def _place_text(place: str) -> str:
+    return f"trim({place}::VARCHAR, '()')"

@@ -1,0 +1,353 @@
+"""Screens raw partitions into staging and quarantine: judge, count, stage, commit. One outcome per partition.
+
+The sum law is kept here: rows read, as the reader counted them at the source, equal accepted + quarantined +
+merged, or the partition does not commit. A partition and its quarantine slice are replaced in one transaction.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import duckdb
+
+from data_platform.contracts.model import Contract
+from data_platform.contracts.partitioning import Values
+from data_platform.errors import ContractError, KeyConflict, LoadFailed, PlatformError
+from data_platform.lake.hashing import HASH_ALGORITHM, content_hash_sql
+from data_platform.lake.lake import Lake, Slice, StagedFile
+from data_platform.lake.ledger import latest_loads, utc_now
+from data_platform.lake.outcomes import LoadRecord, Outcome
+from data_platform.lake.sql import ident, names, table_name, text
+from data_platform.quality.compiler import mask_of
+from data_platform.quality.judging import ORIGIN, Judge, in_partitions, judge
+from data_platform.quality.results import rule_results, samples
+
+STAGING_ORIGIN: Mapping[str, str] = {
+    "_file": "VARCHAR", "_file_hash": "VARCHAR", "_record": "BIGINT", "_flags": "VARCHAR",
+}  # fmt: skip
+QUARANTINE_COLUMNS: Mapping[str, str] = {
+    "_file": "VARCHAR", "_file_hash": "VARCHAR", "_record": "BIGINT", "_offset": "BIGINT", "_bytes": "BLOB",
+    "row": "VARCHAR", "first_rule": "VARCHAR", "rules": "VARCHAR", "reasons": "VARCHAR", "status": "VARCHAR",
+    "run_id": "VARCHAR", "contract_version": "INTEGER", "quarantined_at": "TIMESTAMP",
+}  # fmt: skip
+CHUNK_ROWS = 4_000_000  # what one scan holds: bounded memory for any range
+CHUNK_PARTITIONS = 100
+LIMIT_MIN_ROWS = 50  # a share says little of a handful of rows
+KEY_RETRIES = 5
+
+OnDone = Callable[[Outcome], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one call of `screen` works with. `read` is rows read at the source, by partition key."""
+
+    lake: Lake
+    con: duckdb.DuckDBPyConnection
+    judging: Judge
+    run_id: str
+    read: Mapping[str, int]
+
+    @property
+    def contract(self) -> Contract:
+        return self.judging.contract
+
+    def values(self, keys: Sequence[str]) -> list[Values]:
+        return [self.contract.partition.values(key) for key in keys]
+
+
+def screen(
+    lake: Lake, contract: Contract, keys: Sequence[str], run_id: str, on_done: OnDone | None = None
+) -> list[Outcome]:
+    """Loads these partitions of a staging table from raw. One outcome per key, in the order of `keys`;
+    failed partitions keep the rows they had. Never raises for a bad partition, only for a bad contract."""
+    judging = Judge.of(contract)
+    with lake.connect() as con:
+        ensure_tables(lake, con, contract)
+        raw = {load.partition_key: load for load in latest_loads(con, f"raw.{contract.table}", keys=keys)}
+        job = Job(lake, con, judging, run_id, {key: raw[key].rows_read for key in keys if key in raw})
+        outcomes: dict[str, Outcome] = {}
+        for key in keys:
+            if key not in raw:
+                cause = f"`raw.{contract.table}` has no committed load of `{key}`."
+                fix = f"data-platform backfill 'key:\"raw/{contract.table}\"' --from {key} --to {key}"
+                _keep(outcomes, [_failed(job, key, LoadFailed(cause, fix=fix), record=True)], on_done)
+        for chunk in _chunks(job):
+            _keep(outcomes, _screen_chunk(job, chunk), on_done)
+    return [outcomes[key] for key in keys]
+
+
+def ensure_tables(lake: Lake, con: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+    """Makes or widens the staging and the quarantine table of a contract."""
+    by = {dimension.column: dimension.duckdb_type for dimension in contract.partition.dimensions}
+    typed = {column.name: column.duckdb_type for column in contract.columns.values()}
+    lake.ensure_table(con, contract.name, {**typed, **STAGING_ORIGIN, **by}, partition_by=tuple(by))
+    lake.ensure_table(con, f"quarantine.{contract.table}", {**QUARANTINE_COLUMNS, **by}, partition_by=tuple(by))
+
+
+def _keep(outcomes: dict[str, Outcome], found: Sequence[Outcome], on_done: OnDone | None) -> None:
+    for outcome in found:
+        outcomes[outcome.partition_key] = outcome
+        if on_done:
+            on_done(outcome)
+
+
+def _chunks(job: Job) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    rows = 0
+    for key, read in job.read.items():
+        if chunk and (rows + read > CHUNK_ROWS or len(chunk) >= CHUNK_PARTITIONS):
+            yield chunk
+            chunk, rows = [], 0
+        chunk.append(key)
+        rows += read
+    if chunk:
+        yield chunk
+
+
+def _screen_chunk(job: Job, keys: list[str]) -> list[Outcome]:
+    """Screens and commits; when a partition fails, the others are judged again without it, because a row of
+    a partition that does not commit must not make another partition's row a duplicate."""
+    done: list[Outcome] = []
+    while keys:
+        try:
+            good, bad = _attempt(job, keys)
+        except ContractError:
+            raise
+        except PlatformError as error:
+            if len(keys) == 1:
+                return [*done, _failed(job, keys[0], error, record=True)]
+            return [*done, *(outcome for key in keys for outcome in _screen_chunk(job, [key]))]
+        done += bad
+        if good:
+            return done + good
+        failed = {outcome.partition_key for outcome in bad}
+        keys = [key for key in keys if key not in failed]
+    return done
+
+
+def _attempt(job: Job, keys: list[str]) -> tuple[list[Outcome], list[Outcome]]:
+    """Judges the partitions; commits them all, or names those that fail and commits none."""
+    for attempt in range(KEY_RETRIES):
+        started = time.monotonic()
+        seen = _committed_loads(job.con, job.contract)
+        judge(job.con, job.judging, job.values(keys))
+        outcomes = _count(job, keys, started)
+        bad = [outcome for outcome in outcomes if not outcome.committed]
+        if bad:
+            job.lake.record_failures([outcome.load for outcome in bad])
+            return [], bad
+        try:
+            _commit(job, keys, outcomes, seen)
+        except KeyConflict:
+            if attempt == KEY_RETRIES - 1:
+                raise
+            continue  # another load took a key first: judge again, against the table as it is now
+        return outcomes, []
+    raise AssertionError("unreachable")
+
+
+def _commit(job: Job, keys: list[str], outcomes: Sequence[Outcome], seen: int) -> None:
+    contract, by = job.contract, job.contract.partition.columns
+    flags = ", ".join(
+        f"CASE WHEN _broken & {1 << r.bit} <> 0 THEN {text(r.rule.name)} END"
+        for r in job.judging.rules
+        if r.rule.action == "flag"
+    )
+    flag_text = f"NULLIF(concat_ws(',', {flags}), '')" if flags else "NULL::VARCHAR"
+    accepted = f"""SELECT {names((*contract.columns, *by))}, _file, _file_hash, _record, {flag_text} AS _flags
+        FROM routed WHERE _fate = 'accepted'"""
+    staged = _stage(job, contract.name, accepted)
+    aside = _stage(job, f"quarantine.{contract.table}", _quarantine_sql(job))
+    slices = _slices(job, contract.name, keys, staged) + _slices(job, f"quarantine.{contract.table}", keys, aside)
+    whole_table = contract.key is not None and contract.key.scope == "table"
+    check = partial(_check_keys, contract, job.values(keys), seen) if whole_table else None
+    job.lake.commit(slices, [outcome.load for outcome in outcomes], check=check, message=f"screen {contract.name}")
+
+
+def _stage(job: Job, table: str, sql: str) -> list[StagedFile]:
+    if job.contract.partition.dimensions:
+        return job.lake.stage_many(job.con, table, sql)
+    file = job.lake.stage(job.con, table, sql)
+    return [file] if file else []
+
+
+def _slices(job: Job, table: str, keys: Sequence[str], files: Sequence[StagedFile]) -> list[Slice]:
+    found: dict[str, list[StagedFile]] = {key: [] for key in keys}
+    for file in files:
+        found[job.contract.partition.key(file.partition)].append(file)
+    return [Slice(table, job.contract.partition.values(key), tuple(found[key])) for key in keys]
+
+
+def _check_keys(contract: Contract, partitions: Sequence[Values], seen: int, con: duckdb.DuckDBPyConnection) -> None:
+    """Runs inside the gate and sees the new rows. Nothing to do unless another load of this table committed since we
+    judged. Raises `KeyConflict`."""
+    if contract.key is None or _committed_loads(con, contract) == seen:
+        return
+    keys, table, ours = names(contract.key.columns), table_name(contract.name).sql, in_partitions(contract, partitions)
+    taken = con.execute(f"""
+        SELECT {keys} FROM {table} WHERE {ours} INTERSECT SELECT {keys} FROM {table} WHERE NOT {ours} LIMIT 1""").fetchone()
+    if taken:
+        raise KeyConflict(
+            f"`{contract.name}`: the key {taken} was committed by another partition while this load was judged."
+        )
+
+
+def _committed_loads(con: duckdb.DuckDBPyConnection, contract: Contract) -> int:
+    row = con.execute(
+        "SELECT count(*) FROM lake.ops.loads WHERE asset = ? AND outcome = 'committed'", [contract.name]
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _quarantine_sql(job: Job) -> str:
+    contract = job.contract
+    bits = job.judging.bits()
+    broken = ", ".join(f"CASE WHEN _broken & {bit} <> 0 THEN {text(name)} END" for name, bit in bits)
+    reasons = ", ".join(f"CASE WHEN _broken & {bit} <> 0 THEN {_reason(contract, name)} END" for name, bit in bits)
+    first = "CASE " + " ".join(f"WHEN _broken & {bit} <> 0 THEN {text(name)}" for name, bit in bits) + " END"
+    by = contract.partition.columns
+    origin = ", ".join(ORIGIN)
+    return f"""SELECT {names(by) + ", " if by else ""}{origin}, _row AS "row", {first} AS first_rule,
+            concat_ws(',', {broken}) AS rules, concat_ws('; ', {reasons}) AS reasons, 'open' AS status,
+            {text(job.run_id)} AS run_id, {contract.version}::INTEGER AS contract_version, TIMESTAMP '{utc_now()}' AS quarantined_at
+        FROM routed WHERE _fate = 'quarantined'"""
+
+
+def _reason(contract: Contract, name: str) -> str:
+    """SQL for one rule's reason in plain words."""
+    rule = contract.rule(name)
+    if rule.kind == "parse":
+        return "'the record cannot be read: ' || _defect"
+    if rule.kind == "key":
+        return f"{text(', '.join(rule.columns))} || ' is not unique: ' || coalesce(_key_reason, '')"
+    if not rule.columns:
+        return text(f"{name}: expected {rule.expected}")
+    source = contract.columns[rule.columns[0]].source
+    got = f"coalesce('`' || json_extract_string(_row, {text(source)}) || '`', 'nothing')"
+    return f"{text(f'{rule.columns[0]}: expected {rule.expected}, got ')} || {got}"
+
+
+def _count(job: Job, keys: Sequence[str], started: float) -> list[Outcome]:
+    """Counts fates and rules per partition out of `routed`, and judges the counts."""
+    bits = job.judging.bits()
+    counted, facts = _per_partition(job, _counts_sql(job, bits)), _per_partition(job, _facts_sql(job.contract))
+    shown = samples(job.con, job.contract, bits)
+    seconds = (time.monotonic() - started) / len(keys)
+    found = []
+    for key in keys:
+        counts = Counts.of(counted.get(key), [name for name, _ in bits])
+        found.append(_outcome(job, key, counts, facts.get(key, (None, None, None, "")), shown.get(key, {}), seconds))
+    return found
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows of one partition by fate, and by rule."""
+
+    accepted: int
+    quarantined: int
+    merged: int
+    flagged: int
+    warned: int
+    late: int
+    by_rule: Mapping[str, int]
+
+    @classmethod
+    def of(cls, row: Sequence[int] | None, rules: Sequence[str]) -> Counts:
+        fates, by_rule = (row[:6], row[6:]) if row else ((0,) * 6, (0,) * len(rules))
+        accepted, quarantined, merged, flagged, warned, late = fates
+        return cls(accepted, quarantined, merged, flagged, warned, late, dict(zip(rules, by_rule, strict=True)))
+
+
+def _per_partition(job: Job, sql: str) -> dict[str, Sequence[Any]]:
+    """Rows of a query that leads with the partition columns (or 1), by partition key."""
+    by = job.contract.partition.columns
+    width = len(by) or 1
+    rows = job.con.execute(sql).fetchall()
+    return {job.contract.partition.key(dict(zip(by, row[:width], strict=False))): row[width:] for row in rows}
+
+
+def _counts_sql(job: Job, bits: Sequence[tuple[str, int]]) -> str:
+    rules, kept = job.judging.rules, "_fate = 'accepted'"
+    late = sum(1 << rule.bit for rule in rules if rule.rule.kind == "late")
+    by_rule = "".join(f", count_if(_broken & {bit} <> 0)" for _, bit in bits)
+    return f"""
+        SELECT {_lead(job.contract)}, count_if({kept}), count_if(_fate = 'quarantined'), count_if(_fate = 'merged'),
+            count_if({kept} AND _broken & {mask_of(rules, "flag")} <> 0), count_if({kept} AND _broken & {mask_of(rules, "warn")} <> 0),
+            count_if({kept} AND _broken & {late} <> 0){by_rule}
+        FROM routed GROUP BY ALL"""
+
+
+def _facts_sql(contract: Contract) -> str:
+    at = ident(contract.event_time) if contract.event_time else "NULL::TIMESTAMP"
+    day = f"{ident(contract.business_time)}::DATE" if contract.business_time else "NULL::DATE"
+    types = {column.name: column.duckdb_type for column in contract.columns.values()}
+    return f"""
+        SELECT {_lead(contract)}, min({at}), max({at}), list_sort(list(DISTINCT {day})), {content_hash_sql(types)}
+        FROM routed WHERE _fate = 'accepted' GROUP BY {", ".join(str(n + 1) for n in range(len(contract.partition.columns) or 1))}"""
+
+
+def _lead(contract: Contract) -> str:
+    return names(contract.partition.columns) or "1"
+
+
+def _outcome(
+    job: Job, key: str, counts: Counts, facts: Sequence[Any], shown: Mapping[str, Any], seconds: float
+) -> Outcome:
+    contract = job.contract
+    first, last, days, digest = facts
+    load = LoadRecord(
+        asset=contract.name, partition_key=key, run_id=job.run_id, outcome="committed", rows_read=job.read[key],
+        rows_accepted=counts.accepted, rows_quarantined=counts.quarantined, rows_merged=counts.merged,
+        rows_flagged=counts.flagged, rows_warned=counts.warned, rows_late=counts.late,
+        by_rule={name: count for name, count in counts.by_rule.items() if count}, contract_version=contract.version,
+        content_hash=digest, hash_algorithm=HASH_ALGORITHM, event_min=first, event_max=last,
+        business_days=tuple(day for day in days or () if day), seconds=seconds, started_at=utc_now(),
+    )  # fmt: skip
+    cause = _refusal(job, load, counts.by_rule)
+    results = tuple(rule_results(contract, counts.by_rule, counts.merged, shown, failed=cause is not None))
+    if cause is not None:
+        # A load that is refused accepts nothing; its record says what was read.
+        load = replace(
+            load,
+            outcome="failed",
+            error=str(cause),
+            rows_accepted=0,
+            rows_quarantined=0,
+            rows_merged=0,
+            content_hash="",
+        )
+    return Outcome(load, results)
+
+
+def _refusal(job: Job, load: LoadRecord, counts: Mapping[str, int]) -> LoadFailed | None:
+    contract, where = job.contract, f"`{job.contract.name}` `{load.partition_key}`"
+    fates = load.rows_accepted + load.rows_quarantined + load.rows_merged
+    if fates != load.rows_read:
+        return LoadFailed(f"{where}: {load.rows_read} rows were read and {fates} accounted for; nothing was committed.",
+                          fix=f"load `raw.{contract.table}` again, then this partition")  # fmt: skip
+    for rule in contract.rules:
+        if rule.action == "fail" and counts.get(rule.name, 0):
+            return LoadFailed(f"{where}: {counts[rule.name]} rows break `{rule.name}` (expected {rule.expected}), whose action is `fail`.",
+                              fix="correct the file, load raw and then this partition again")  # fmt: skip
+    share = load.rows_quarantined / load.rows_read if load.rows_read else 0.0
+    if share > contract.quarantine_limit and load.rows_quarantined >= LIMIT_MIN_ROWS:
+        worst = max(counts, key=lambda name: counts[name])
+        return LoadFailed(f"{where}: {share:.0%} of {load.rows_read} rows would be quarantined (limit {contract.quarantine_limit:.0%}), most by `{worst}`.",
+                          fix="correct the feed, or raise `quarantine_limit` in the contract")  # fmt: skip
+    return None
+
+
+def _failed(job: Job, key: str, error: PlatformError, *, record: bool) -> Outcome:
+    load = LoadRecord(
+        asset=job.contract.name, partition_key=key, run_id=job.run_id, outcome="failed", rows_read=job.read.get(key, 0),
+        contract_version=job.contract.version, error=str(error), started_at=utc_now(),
+    )  # fmt: skip
+    if record:
+        job.lake.record_failures([load])
+    return Outcome(load)

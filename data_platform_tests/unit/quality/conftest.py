@@ -1,0 +1,56 @@
+"""A lake per test, and raw partitions written from Python rows: what a reader would have landed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from data_platform.contracts.registry import contract
+from data_platform.lake.lake import Lake, Slice
+from data_platform.lake.outcomes import LoadRecord
+from data_platform.settings import load_settings
+
+Rows = Sequence[Mapping[str, object]]
+LandRaw = Callable[[str, str, Rows], None]
+ORIGIN = {
+    "_file": "VARCHAR", "_file_hash": "VARCHAR", "_record": "BIGINT", "_offset": "BIGINT", "_bytes": "BLOB",
+    "_defect": "VARCHAR", "_extra": "VARCHAR", "_loaded_at": "TIMESTAMP", "_run_id": "VARCHAR",
+}  # fmt: skip
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[Lake]:
+    found = Lake(load_settings(home=tmp_path / "home", threads=2))
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def land(lake: Lake) -> LandRaw:
+    """`land("orders", "2026-01-01", rows, read=None)`: one raw partition with its ledger row."""
+
+    def land_raw(table: str, key: str, rows: Rows, read: int | None = None) -> None:
+        model = contract(f"staging.{table}")
+        by = {dimension.column: dimension.duckdb_type for dimension in model.partition.dimensions}
+        texts = {column.source: "VARCHAR" for column in model.columns.values()}
+        file = f"{table}/{key}.csv"
+        frame = pa.table({
+            **{name: pa.array([row.get(name) for row in rows], pa.string()) for name in texts},
+            "_file": pa.array([file] * len(rows), pa.string()),
+            "_file_hash": pa.array([f"hash of {file}"] * len(rows), pa.string()),
+            "_record": pa.array(range(1, len(rows) + 1), pa.int64()),
+            "_defect": pa.array([row.get("_defect") for row in rows], pa.string()),
+        })  # fmt: skip
+        with lake.connect() as con:
+            lake.ensure_table(con, f"raw.{table}", {**texts, **ORIGIN, **by}, partition_by=tuple(by))
+            con.register("landed", frame)
+            values = model.partition.values(key)
+            staged = lake.stage(con, f"raw.{table}", "FROM landed", values)
+            count = len(rows) if read is None else read
+            load = LoadRecord(f"raw.{table}", key, "test", "committed", rows_read=count, rows_accepted=count)
+            lake.commit([Slice(f"raw.{table}", values, (staged,) if staged else ())], [load])
+
+    return land_raw

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from typing import Any
+
+from data_platform.contracts.registry import contract
+from data_platform.quality.screening import screen
+
+DAY, NEXT = "2026-01-05", "2026-01-06"
+
+
+def order(number: int, **changed: object) -> dict[str, object]:
+    row = {
+        "order_id": f"O{number:010d}", "customer_id": "C00000001", "status": "paid", "country_code": "DE",
+        "total_amount": "12.50", "ordered_at": f"{DAY} 10:00:00",
+    }  # fmt: skip
+    return row | changed
+
+
+def customer(**changed: object) -> dict[str, object]:
+    row = {
+        "customer_id": "C00000001", "email": "ann@example.com", "full_name": "Ann Lee", "country_code": "DE",
+        "signed_up_at": "2025-01-01 00:00:00", "updated_at": f"{DAY} 09:00:00",
+    }  # fmt: skip
+    return row | changed
+
+
+def rows(lake: Any, sql: str) -> list[Any]:
+    with lake.connect() as con:
+        return con.execute(sql).fetchall()
+
+
+def load_customer(lake: Any, land: Any) -> None:
+    land("customers", DAY, [customer()])
+    assert screen(lake, contract("staging.customers"), [DAY], "run")[0].committed
+
+
+def test_every_row_gets_one_fate_and_the_counts_add_up(lake, land):
+    load_customer(lake, land)
+    land("orders", DAY, [
+        order(1), order(2, status="lost"), order(3, total_amount="1,50"), order(4, customer_id="C99999999"),
+        order(5), order(5, total_amount="13.00", ordered_at=f"{DAY} 11:00:00"), order(6, ordered_at="2026-01-04 23:00:00"),
+        order(7, ordered_at=f"{NEXT} 00:00:00"), order(8, order_id=" ", status="lost"), {"_defect": "too few fields"},
+    ])  # fmt: skip
+    outcome = screen(lake, contract("staging.orders"), [DAY], "run")[0]
+    load = outcome.load
+    assert (load.rows_read, load.rows_accepted, load.rows_quarantined, load.rows_merged) == (10, 3, 6, 1)
+    assert (load.rows_flagged, load.rows_late) == (1, 1)
+    assert load.by_rule == {
+        "status.isin": 2, "total_amount.cast": 1, "customer_id.exists": 1, "ordered_at.future": 1, "ordered_at.late": 1,
+        "order_id.not_null": 1, "record.parse": 1,
+    }  # fmt: skip
+    kept = rows(lake, "SELECT order_id, total_amount::VARCHAR, _flags FROM lake.staging.orders ORDER BY 1")
+    assert kept == [
+        ("O0000000001", "12.50", None), ("O0000000005", "13.00", None), ("O0000000006", "12.50", "ordered_at.late"),
+    ]  # fmt: skip
+    why = dict(rows(lake, "SELECT _record, rules FROM lake.quarantine.orders"))
+    assert why[9] == "order_id.not_null,status.isin"
+    reason = rows(lake, "SELECT reasons, \"row\" FROM lake.quarantine.orders WHERE _record = 3")[0]
+    assert reason[0] == "total_amount: expected text that is a DECIMAL(18,2), got `1,50`"
+    assert '"total_amount":"1,50"' in reason[1]
+
+
+def test_a_load_whose_counts_do_not_add_up_does_not_commit(lake, land):
+    load_customer(lake, land)
+    land("orders", DAY, [order(1)], read=2)
+    outcome = screen(lake, contract("staging.orders"), [DAY], "run")[0]
+    assert not outcome.committed
+    assert "2 rows were read and 1 accounted for" in outcome.load.error
+    assert rows(lake, "SELECT count(*) FROM lake.staging.orders") == [(0,)]
+
+
+def test_one_bad_day_does_not_keep_the_others_out(lake, land):
+    load_customer(lake, land)
+    land("orders", DAY, [order(1)], read=2)
+    land("orders", NEXT, [order(1, ordered_at=f"{NEXT} 08:00:00"), order(2, ordered_at=f"{NEXT} 08:00:00")])
+    bad, good, never = screen(lake, contract("staging.orders"), [DAY, NEXT, "2026-01-07"], "run")
+    assert (bad.committed, good.committed, never.committed) == (False, True, False)
+    # The failed day did not commit, so its order 1 makes no duplicate of the next day's.
+    assert good.load.rows_accepted == 2
+    assert "no committed load of `2026-01-07`" in never.load.error
+
+
+def test_a_key_of_table_scope_is_kept_by_the_earlier_partition_and_said_so(lake, land):
+    load_customer(lake, land)
+    land("orders", DAY, [order(1)])
+    land("orders", NEXT, [order(1, ordered_at=f"{NEXT} 08:00:00"), order(2, ordered_at=f"{NEXT} 08:00:00")])
+    together = screen(lake, contract("staging.orders"), [DAY, NEXT], "run")
+    assert [(o.load.rows_accepted, o.load.rows_quarantined) for o in together] == [(1, 0), (1, 1)]
+    alone = screen(lake, contract("staging.orders"), [NEXT], "run")
+    assert (alone[0].load.rows_accepted, alone[0].load.by_rule) == (1, {"key": 1})
+    assert alone[0].load.content_hash == together[1].load.content_hash
+    reason = rows(lake, "SELECT reasons FROM lake.quarantine.orders")
+    assert reason == [(f"order_id is not unique: the partition {DAY} has it already",)]
+
+
+def test_loading_a_day_again_gives_the_same_rows_and_hash_and_quarantines_nothing_twice(lake, land):
+    load_customer(lake, land)
+    land("orders", DAY, [order(1), order(2, status="lost")])
+    first = screen(lake, contract("staging.orders"), [DAY], "run")[0].load
+    second = screen(lake, contract("staging.orders"), [DAY], "again")[0].load
+    assert first.content_hash == second.content_hash
+    assert rows(lake, "SELECT count(*) FROM lake.quarantine.orders") == [(1,)]
+    assert rows(lake, "SELECT count(*) FROM lake.staging.orders") == [(1,)]
+
+
+def test_an_empty_day_is_a_recorded_empty_partition(lake, land):
+    land("customers", DAY, [])
+    outcome = screen(lake, contract("staging.customers"), [DAY], "run")[0]
+    assert outcome.committed and outcome.load.rows_read == 0
+    assert outcome.load.content_hash == ""
+
+
+def test_samples_show_where_a_row_is_and_mask_what_is_personal(lake, land):
+    land("customers", DAY, [customer(), customer(customer_id="C00000002", email="not an address")])
+    outcome = screen(lake, contract("staging.customers"), [DAY], "run")[0]
+    broken = next(result for result in outcome.rules if result.rule == "email.matches")
+    assert broken.count == 1 and not broken.passed
+    assert broken.sample[0]["record"] == 2
+    assert "address" not in str(broken.sample[0]["email"])
+    assert outcome.load.rows_accepted == 1
