@@ -37,6 +37,19 @@ class PostgresCatalog:
     def place(self) -> str:
         return f"postgresql://{self.host}:{self.port}/{self.database}"
 
+    def parameters(self) -> dict[str, str]:
+        """libpq's parameters, with the password: for a session, never for a message."""
+        stated = {
+            "host": self.host, "port": str(self.port), "dbname": self.database, "user": self.user, "password": self.password,
+        }  # fmt: skip
+        return {"connect_timeout": "10"} | dict(self.options) | {name: value for name, value in stated.items() if value}
+
+    def conninfo(self) -> str:
+        """libpq's other parameters as text, for ATTACH."""
+        known = {"host", "port", "dbname", "user", "password"}
+        quoted = {name: value.replace("\\", "\\\\").replace("'", "\\'") for name, value in self.parameters().items()}
+        return " ".join(f"{name}='{value}'" for name, value in quoted.items() if name not in known)
+
 
 def postgres_catalog(url: str) -> PostgresCatalog:
     """Parses `postgresql://user:password@host:port/database?sslmode=…`. Raises `SettingsError`, never with the URL."""
@@ -79,7 +92,9 @@ class Attachment:
     @property
     def path(self) -> str:
         """What stands after ATTACH."""
-        return "ducklake:postgres:" if isinstance(self.catalog, PostgresCatalog) else f"ducklake:sqlite:{self.catalog}"
+        if isinstance(self.catalog, PostgresCatalog):
+            return f"ducklake:postgres:{self.catalog.conninfo()}"
+        return f"ducklake:sqlite:{self.catalog}"
 
     def options(self, *, read_only: bool = False, create: bool = False) -> dict[str, str | int | bool]:
         """The options of ATTACH. The data path is given and not taken from the catalog, so that a lake may be moved."""

@@ -9,7 +9,6 @@ import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 import duckdb
 import tenacity
@@ -17,9 +16,10 @@ import tenacity
 from data_platform.errors import LakeError, UsageError
 from data_platform.lake import commit as commits
 from data_platform.lake import staging, tables
-from data_platform.lake.attach import Attachment, attachment, open_engine
+from data_platform.lake.attach import Attachment, PostgresCatalog, attachment, open_engine
 from data_platform.lake.commit import Check, Slice, slices_of
 from data_platform.lake.gate import FileLatch, Gate, gate_for
+from data_platform.lake.latch_postgres import PostgresLatch
 from data_platform.lake.ledger import Audit
 from data_platform.lake.outcomes import LoadRecord
 from data_platform.lake.sql import table_name
@@ -52,7 +52,9 @@ class Lake:
     @property
     def gate(self) -> Gate:
         """The commit gate. `with lake.gate.hold():` for anything that writes to the catalog."""
-        lock = self.settings.lake_dir / "commit.lock"
+        catalog, lock = self.attachment.catalog, self.settings.lake_dir / "commit.lock"
+        if isinstance(catalog, PostgresCatalog):
+            return gate_for(repr(catalog), lambda: PostgresLatch(catalog), self.settings.lock_timeout)
         return gate_for(str(lock), lambda: FileLatch(lock), self.settings.lock_timeout)
 
     def attach_sql(self, *, read_only: bool = False) -> str:
@@ -116,11 +118,11 @@ class Lake:
         return staging.stage(con, self.attachment.data_path, table_name(name), select_sql, partition or {})
 
     def stage_many(
-        self, con: duckdb.DuckDBPyConnection, name: str, select_sql: str, partition_columns: Sequence[str] | None = None
+        self, con: duckdb.DuckDBPyConnection, name: str, select_sql: str, partition_columns: Sequence[str] = ()
     ) -> list[StagedFile]:
         """Writes many partitions' rows in one scan; the select carries the partition columns, which are the table's.
         A partition may come back in several files: `slices_of` groups them; one without rows has none."""
-        return staging.stage_many(con, self.attachment.data_path, table_name(name), select_sql)
+        return staging.stage_many(con, self.attachment.data_path, table_name(name), select_sql, partition_columns)
 
     def discard(self, files: Sequence[StagedFile]) -> None:
         """Removes staged files that will not be committed."""
@@ -187,13 +189,13 @@ class Lake:
             con.close()
 
 
-@lru_cache(maxsize=8)
-def _lake(home: str, catalog: str, memory: str | None, threads: int | None, timeout: float) -> Lake:
-    return Lake(get_settings())
+_lakes: dict[str, Lake] = {}
 
 
 def get_lake() -> Lake:
     """The lake of this process's settings; the same object while the settings stay the same."""
     settings = get_settings()
-    catalog = settings.catalog.get_secret_value() if settings.catalog else ""
-    return _lake(str(settings.home), catalog, settings.memory, settings.threads, settings.lock_timeout)
+    name = repr((attachment(settings), settings))
+    if name not in _lakes:
+        _lakes[name] = Lake(settings)
+    return _lakes[name]

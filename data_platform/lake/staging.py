@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -128,13 +128,17 @@ def stage(
     return StagedFile(str(table), path, rows, dict(values))
 
 
-def stage_many(con: duckdb.DuckDBPyConnection, data_path: Path, table: TableName, select_sql: str) -> list[StagedFile]:
+def stage_many(
+    con: duckdb.DuckDBPyConnection, data_path: Path, table: TableName, select_sql: str, stated: Sequence[str] = ()
+) -> list[StagedFile]:
     """Writes the rows of many partitions in one scan; the select carries the partition columns. A partition may come
     back as several files; one without rows has none. Raises `LakeError` for a row without a partition."""
     with storage_errors(data_path):
         shape = need_shape(con, table)
         if not shape.partition_by:
             raise LakeError(f"`{table}` is not partitioned.", fix="use stage")
+        if stated and set(stated) != set(shape.partition_by):
+            raise LakeError(f"`{table}` is partitioned by {list(shape.partition_by)}, not by {list(stated)}.")
         given = _given(con, table, shape, select_sql)
         missing = [name for name in shape.partition_by if name not in given]
         if missing:

@@ -26,6 +26,7 @@ _UNREACHABLE = (
     "password authentication failed", "server closed the connection", "connection to server", "timeout expired",
 )  # fmt: skip
 _CONFLICTS = ("conflict", "database is locked", "could not serialize", "concurrent update", "deadlock detected")
+_SERVER = re.compile(r"(connection to server|could not translate|could not connect|timeout expired).*", re.IGNORECASE)
 _SECRETS = re.compile(r"(password\s*=\s*)('[^']*'|\S+)|(://[^:/@\s]*:)[^@\s]*(?=@)", re.IGNORECASE)
 
 
@@ -65,15 +66,17 @@ def translate(error: duckdb.Error | OSError, place: Path | str) -> PlatformError
         )
     if any(word in said for word in _UNREACHABLE):
         return CatalogError(
-            f"The catalog `{place}` cannot be reached: {_last_line(error)}",
+            f"The catalog `{place}` cannot be reached: {_cause(error)}",
             fix="start the server, or check PLATFORM_CATALOG",
         )
     return LakeError(redact(str(error)).strip(), fix="data-platform doctor")
 
 
-def _last_line(error: BaseException) -> str:
-    lines = [line.strip() for line in redact(str(error)).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+def _cause(error: BaseException) -> str:
+    """The server's own words out of an error that also quotes how it was called."""
+    said = redact(str(error)).strip()
+    found = _SERVER.search(said)
+    return found.group(0).strip() if found else said.splitlines()[-1] if said else type(error).__name__
 
 
 @contextmanager
