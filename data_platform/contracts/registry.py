@@ -1,10 +1,19 @@
-"""Every contract of the platform, by `layer.table`. A new contract module is imported here, and nowhere else."""
+"""Every contract of the platform, by `layer.table`. Each module of `contracts/tables` is imported, in order of name,
+for the contracts it registers; raw contracts follow from the staging ones."""
 
 from __future__ import annotations
 
-from data_platform.contracts import shop, shop_marts  # noqa: F401  (imported for their registrations)
+import importlib
+import pkgutil
+
+from data_platform.contracts import tables
 from data_platform.contracts.model import REGISTRY, Contract
+from data_platform.contracts.raw import register_raw
 from data_platform.errors import UsageError, did_you_mean
+
+for _name in sorted(module.name for module in pkgutil.iter_modules(tables.__path__)):
+    importlib.import_module(f"{tables.__name__}.{_name}")
+register_raw()
 
 
 def contract(name: str) -> Contract:

@@ -10,7 +10,7 @@ import pandera.ibis as pa
 
 from data_platform.contracts.model import ForeignKey, Key, column, table
 from data_platform.contracts.partitioning import by
-from data_platform.contracts.shop import COUNTRIES, ORDER_STATUSES, PAYMENT_METHODS, PAYMENT_STATUSES, Money
+from data_platform.contracts.tables.shop import COUNTRIES, ORDER_STATUSES, PAYMENT_METHODS, PAYMENT_STATUSES, Money
 
 SHOP: Any = {"owner": "shop-analytics@example.com", "freshness": timedelta(hours=36)}
 SEGMENTS = ["champions", "loyal", "promising", "at_risk", "lost"]

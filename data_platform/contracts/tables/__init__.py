@@ -1,0 +1,1 @@
+"""The tables: every module here states contracts, and `contracts.registry` finds it."""

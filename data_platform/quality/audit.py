@@ -1,0 +1,231 @@
+"""Audits candidate rows of a mart against its contract and commits the partitions that pass.
+
+Write, audit, publish: what fails never enters the mart. Its rows are kept under `failed.<table>` until the
+partition passes, the mart keeps the rows it had, and the ledger has the verdict of both.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import duckdb
+
+from data_platform.contracts.model import Contract
+from data_platform.errors import LoadFailed
+from data_platform.lake.hashing import HASH_ALGORITHM, content_hash_sql
+from data_platform.lake.lake import Audit, Lake, Slice, StagedFile
+from data_platform.lake.ledger import utc_now
+from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult
+from data_platform.lake.sql import ident, names, table_name, text
+from data_platform.quality.compiler import broken_mask
+from data_platform.quality.judging import Judge, in_partitions
+from data_platform.quality.results import rule_results, samples
+
+BLOCKING = ("quarantine", "fail", "merge")  # a mart has no quarantine: what may not be in it fails its partition
+OnDone = Callable[[Outcome], None]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Rows of some partitions of a mart that nobody may read yet. `relation` is SQL that the connection can select from."""
+
+    lake: Lake
+    con: duckdb.DuckDBPyConnection
+    judging: Judge
+    relation: str
+    keys: Sequence[str]
+    run_id: str
+
+    @property
+    def contract(self) -> Contract:
+        return self.judging.contract
+
+    @property
+    def failed_table(self) -> str:
+        return f"failed.{self.contract.table}"
+
+
+def build_mart(
+    lake: Lake,
+    contract: Contract,
+    con: duckdb.DuckDBPyConnection,
+    relation: str,
+    keys: Sequence[str],
+    run_id: str,
+    failed_upstream: Collection[str] = (),
+    on_done: OnDone | None = None,
+) -> list[Outcome]:
+    """Audits `relation` (columns of the contract) for these partition keys and commits those that pass, in one
+    transaction. `failed_upstream` are keys whose inputs failed: they fail too. One outcome per key.
+    Raises `LoadFailed` when the candidate has rows of other partitions."""
+    started = time.monotonic()
+    candidate = Candidate(lake, con, Judge.of(contract), relation, keys, run_id)
+    _ensure_tables(candidate)
+    _judge(candidate)
+    outcomes = [_blocked(outcome, failed_upstream) for outcome in _count(candidate, started)]
+    _commit(candidate, outcomes)
+    for outcome in outcomes:
+        if on_done:
+            on_done(outcome)
+    return outcomes
+
+
+def _ensure_tables(candidate: Candidate) -> None:
+    contract = candidate.contract
+    columns = {column.name: column.duckdb_type for column in contract.columns.values()}
+    by = contract.partition.columns
+    candidate.lake.ensure_table(candidate.con, contract.name, columns, partition_by=by)
+    extra = {"_failed_rules": "VARCHAR", "_run_id": "VARCHAR"}
+    candidate.lake.ensure_table(candidate.con, candidate.failed_table, {**columns, **extra}, partition_by=by)
+
+
+def _judge(candidate: Candidate) -> None:
+    """Makes `judged` (typed rows with their `_broken` bits) and `routed` over it."""
+    contract, con = candidate.contract, candidate.con
+    cols = ", ".join(f"CAST({ident(c.name)} AS {c.duckdb_type}) AS {ident(c.name)}" for c in contract.columns.values())
+    lookups, joins = "", ""
+    for number, fk in enumerate(contract.foreign_keys):
+        parents = f"SELECT DISTINCT {ident(fk.to)} AS id FROM {table_name(fk.references).sql}"
+        joins += f" LEFT JOIN ({parents}) AS parent_{number} ON typed.{ident(fk.column)} = parent_{number}.id"
+        lookups += f", parent_{number}.id IS NOT NULL AS {ident(f'ref:{fk.column}')}"
+    con.execute("DROP VIEW IF EXISTS routed")
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE judged AS
+        WITH typed AS (SELECT {cols} FROM {candidate.relation}),
+        looked_up AS (SELECT typed.*{lookups} FROM typed {joins})
+        SELECT {names(contract.columns)}, {broken_mask(candidate.judging.rules)} AS _broken FROM looked_up""")
+    _refuse_foreign_partitions(candidate)
+    if contract.key:
+        _mark_repeated_keys(candidate)
+    row = ", ".join(f"{ident(name)} := {ident(name)}" for name in contract.columns)
+    con.execute(f"""
+        CREATE TEMP VIEW routed AS
+        SELECT *, NULL AS _file, rowid + 1 AS _record, to_json(struct_pack({row}))::VARCHAR AS _row FROM judged""")
+
+
+def _refuse_foreign_partitions(candidate: Candidate) -> None:
+    by = candidate.contract.partition.columns
+    if not by:
+        return
+    wanted = in_partitions(candidate.contract, [candidate.contract.partition.values(key) for key in candidate.keys])
+    found = candidate.con.execute(f"SELECT {names(by)} FROM judged WHERE ({wanted}) IS NOT TRUE LIMIT 1").fetchone()
+    if found:
+        raise LoadFailed(
+            f"`{candidate.contract.name}`: the candidate has rows of {dict(zip(by, found, strict=True))}, which was not asked for.",
+            fix="limit the model to the window it is built for",
+        )
+
+
+def _mark_repeated_keys(candidate: Candidate) -> None:
+    """Sets the `key` bit where a key is repeated within its scope, or held by another partition of the mart."""
+    contract, con = candidate.contract, candidate.con
+    assert contract.key is not None
+    by = contract.partition.columns
+    whole_table = contract.key.scope == "table"
+    alike = contract.key.columns if whole_table else (*by, *contract.key.columns)
+    same = " AND ".join(f"judged.{ident(part)} IS NOT DISTINCT FROM taken.{ident(part)}" for part in alike)
+    repeated = f"SELECT {names(alike)} FROM judged GROUP BY ALL HAVING count(*) > 1"
+    if whole_table and by:
+        others = in_partitions(contract, [contract.partition.values(key) for key in candidate.keys])
+        repeated += f" UNION SELECT {names(alike)} FROM {table_name(contract.name).sql} WHERE NOT {others}"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE taken AS {repeated}")
+    con.execute(f"UPDATE judged SET _broken = _broken | {candidate.judging.key_bit}::UBIGINT FROM taken WHERE {same}")
+
+
+def _count(candidate: Candidate, started: float) -> list[Outcome]:
+    contract, con = candidate.contract, candidate.con
+    by, bits = contract.partition.columns, candidate.judging.bits()
+    at = ident(contract.event_time) if contract.event_time else "NULL::TIMESTAMP"
+    types = {column.name: column.duckdb_type for column in contract.columns.values()}
+    by_rule = "".join(f", count_if(_broken & {bit} <> 0)" for _, bit in bits)
+    groups = ", ".join(str(number + 1) for number in range(len(by) or 1))
+    rows = con.execute(f"""
+        SELECT {names(by) or "1"}, count(*), min({at}), max({at}), {content_hash_sql(types)}{by_rule}
+        FROM routed GROUP BY {groups}""").fetchall()
+    width = len(by) or 1
+    found = {contract.partition.key(dict(zip(by, row[:width], strict=False))): row[width:] for row in rows}
+    shown = samples(con, contract, bits)
+    seconds = (time.monotonic() - started) / len(candidate.keys)
+    return [_outcome(candidate, key, found.get(key), shown.get(key, {}), seconds) for key in candidate.keys]
+
+
+def _outcome(
+    candidate: Candidate, key: str, row: Sequence[Any] | None, shown: Mapping[str, Any], seconds: float
+) -> Outcome:
+    contract, bits = candidate.contract, candidate.judging.bits()
+    count, first, last, digest, *broken = row or (0, None, None, "", *(0 for _ in bits))
+    by_rule = {name: number for (name, _), number in zip(bits, broken, strict=True)}
+    results = tuple(_severe(result) for result in rule_results(contract, by_rule, 0, shown, failed=True))
+    load = LoadRecord(
+        asset=contract.name, partition_key=key, run_id=candidate.run_id, outcome="committed", rows_read=count,
+        rows_accepted=count, by_rule={name: number for name, number in by_rule.items() if number},
+        contract_version=contract.version, content_hash=digest, hash_algorithm=HASH_ALGORITHM, event_min=first,
+        event_max=last, seconds=seconds, started_at=utc_now(),
+    )  # fmt: skip
+    wrong = [result for result in results if result.severity == "error" and not result.passed]
+    if not wrong:
+        return Outcome(load, results)
+    said = "; ".join(f"`{result.rule}` (expected {result.expected}): {result.count} rows" for result in wrong)
+    cause = LoadFailed(
+        f"`{contract.name}` `{key}` failed its audit: {said}. Readers keep the rows they have.",
+        fix=f"look at the rows with: data-platform query 'FROM lake.{candidate.failed_table}', correct them at the source and load again",
+    )
+    return Outcome(replace(load, outcome="failed", rows_accepted=0, content_hash="", error=str(cause)), results)
+
+
+def _severe(result: RuleResult) -> RuleResult:
+    return replace(result, severity="error" if result.action in BLOCKING else "warn")
+
+
+def _blocked(outcome: Outcome, failed_upstream: Collection[str]) -> Outcome:
+    if outcome.partition_key not in failed_upstream or not outcome.committed:
+        return outcome
+    error = (
+        f"`{outcome.load.asset}` `{outcome.partition_key}` was not committed: a mart it is built from failed its audit."
+    )
+    return Outcome(
+        replace(outcome.load, outcome="failed", rows_accepted=0, content_hash="", error=error), outcome.rules
+    )
+
+
+def _commit(candidate: Candidate, outcomes: Sequence[Outcome]) -> None:
+    """Good partitions replace what the mart has; failing rows replace what `failed.<table>` has of theirs."""
+    contract = candidate.contract
+    good = [outcome.partition_key for outcome in outcomes if outcome.committed]
+    bad = [outcome.partition_key for outcome in outcomes if not outcome.committed]
+    rules = ", ".join(f"CASE WHEN _broken & {bit} <> 0 THEN {text(name)} END" for name, bit in candidate.judging.bits())
+    extra = f", concat_ws(',', {rules}) AS _failed_rules, {text(candidate.run_id)} AS _run_id"
+    slices = _replacements(candidate, contract.name, good, "")
+    slices += _replacements(candidate, candidate.failed_table, bad, extra)
+    slices += [Slice(candidate.failed_table, contract.partition.values(key)) for key in good]
+    audits = [_audit(candidate, outcome) for outcome in outcomes]
+    candidate.lake.commit(slices, [outcome.load for outcome in outcomes], audits, message=f"build {contract.name}")
+
+
+def _replacements(candidate: Candidate, table: str, keys: Sequence[str], extra: str) -> list[Slice]:
+    if not keys:
+        return []
+    partitions = [candidate.contract.partition.values(key) for key in keys]
+    wanted = in_partitions(candidate.contract, partitions)
+    sql = f"SELECT {names(candidate.contract.columns)}{extra} FROM routed WHERE {wanted}"
+    files: list[StagedFile]
+    if candidate.contract.partition.dimensions:
+        files = candidate.lake.stage_many(candidate.con, table, sql)
+    else:
+        file = candidate.lake.stage(candidate.con, table, sql)
+        files = [file] if file else []
+    found: dict[str, list[StagedFile]] = {key: [] for key in keys}
+    for file in files:
+        found[candidate.contract.partition.key(file.partition)].append(file)
+    return [Slice(table, values, tuple(found[key])) for key, values in zip(keys, partitions, strict=True)]
+
+
+def _audit(candidate: Candidate, outcome: Outcome) -> Audit:
+    failed = tuple(result.rule for result in outcome.rules if result.severity == "error" and not result.passed)
+    return Audit(
+        asset=candidate.contract.name, partition_key=outcome.partition_key, load_id=outcome.load.load_id,
+        passed=outcome.committed, failed_rules=failed, run_id=candidate.run_id,
+    )  # fmt: skip
