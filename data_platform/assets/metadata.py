@@ -32,11 +32,6 @@ def column_schema(contract: Contract, extra: Mapping[str, str] | None = None) ->
     return dg.TableSchema(columns)
 
 
-def text_schema(columns: Mapping[str, str]) -> dg.TableSchema:
-    """A schema from names and types alone."""
-    return dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns.items()])
-
-
 def load_metadata(outcome: Outcome) -> MetadataMap:
     """The numbers of one load. Text that is empty is left out."""
     load = outcome.load

@@ -1,10 +1,8 @@
 """`raw/*`: one asset per feed. Every record as it came, with its origin; nothing is judged here."""
 
-from __future__ import annotations
-
 import dagster as dg
 
-from data_platform.assets.metadata import text_schema
+from data_platform.assets.metadata import column_schema
 from data_platform.assets.naming import asset_key, raw_check_specs
 from data_platform.assets.outcomes import partition_keys, report
 from data_platform.assets.progress import done
@@ -36,11 +34,8 @@ def raw_asset(source: Source, feed: Feed) -> dg.AssetsDefinition:
         owners=[source.owner],
         description=f"Records of `{feed.path}` as they came, all text, with file, hash, record number and offset. {source.description}.",
         metadata={
-            "dagster/column_schema": text_schema(
-                {column.source: "VARCHAR" for column in staged.columns.values()}
-                | {"_file": "VARCHAR", "_file_hash": "VARCHAR", "_record": "BIGINT", "_offset": "BIGINT", "_bytes": "BLOB"}
-                | {"_defect": "VARCHAR", "_extra": "VARCHAR", "_loaded_at": "TIMESTAMP", "_run_id": "VARCHAR"}
-                | {dimension.column: dimension.duckdb_type for dimension in staged.partition.dimensions}
+            "dagster/column_schema": column_schema(
+                contract(feed.raw), {part.column: part.duckdb_type for part in staged.partition.dimensions}
             ),
             "dagster/table_name": f"lake.{feed.raw}",
             "source": source.name,
@@ -49,7 +44,7 @@ def raw_asset(source: Source, feed: Feed) -> dg.AssetsDefinition:
         tags={"source": source.name},
         check_specs=raw_check_specs(feed.raw, RULES),
     )
-    def raw(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    def raw(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         outcomes = load_raw(
             get_lake(), feed, partition_keys(context), context.run_id,
             on_done=lambda outcome: done(key, outcome.partition_key),

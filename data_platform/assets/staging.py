@@ -1,7 +1,5 @@
 """`staging/*`: one asset per staging contract. Raw rows cast, screened and routed; thin over `quality.screening`."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from data_platform.assets.metadata import column_schema
@@ -40,7 +38,7 @@ def staging_asset(contract: Contract) -> dg.AssetsDefinition:
         },
         check_specs=check_specs(contract),
     )
-    def staging(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    def staging(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         outcomes = screen(
             get_lake(), contract, partition_keys(context), context.run_id,
             on_done=lambda outcome: done(key, outcome.partition_key),
