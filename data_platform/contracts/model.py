@@ -16,6 +16,9 @@ import ibis
 import pandera.ibis as pa
 from pandera.api.checks import Check
 
+# Checks made before pandera registers its ibis functions never learn of them.
+from pandera.backends.ibis import builtin_checks as _registers_the_builtin_checks  # noqa: F401
+
 from data_platform.contracts.partitioning import UNPARTITIONED, Partitioning
 from data_platform.errors import ContractError, did_you_mean
 

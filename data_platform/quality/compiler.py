@@ -14,7 +14,6 @@ import ibis
 import sqlglot
 from ibis.backends.sql.datatypes import DuckDBType
 from pandera.api.ibis.types import IbisData
-from pandera.backends.ibis import builtin_checks as _registers_the_builtin_checks  # noqa: F401
 from sqlglot import expressions as exp
 
 from data_platform.contracts.model import Column, Contract, Rule
