@@ -43,7 +43,11 @@ class ContractError(PlatformError):
 
 
 class SourceError(PlatformError):
-    """A source file or feed cannot be read; nothing of that partition was committed."""
+    """A source file or feed cannot be read; nothing of that partition was committed. `records` is how many were read
+    before that was known, `file_hash` the sha256 of the file when it could be read to its end."""
+
+    records = 0
+    file_hash = ""
 
 
 class LakeError(PlatformError):

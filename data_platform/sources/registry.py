@@ -1,0 +1,43 @@
+"""Every source of the platform. A source module is found by the name of its contract module; none is listed here."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+
+from data_platform.contracts.registry import contracts
+from data_platform.errors import UsageError, did_you_mean
+from data_platform.sources.declare import Feed, Source
+
+
+def _discover() -> tuple[Source, ...]:
+    modules = dict.fromkeys(contract.model.__module__.rpartition(".")[2] for contract in contracts("staging"))
+    found = []
+    for module in modules:
+        name = f"{__package__}.{module}"
+        if importlib.util.find_spec(name) is not None:
+            found.append(importlib.import_module(name).SOURCE)
+    return tuple(found)
+
+
+SOURCES: tuple[Source, ...] = _discover()
+
+
+def feeds() -> tuple[Feed, ...]:
+    """All feeds, in order of declaration."""
+    return tuple(feed for source in SOURCES for feed in source.feeds)
+
+
+def feed_of(table: str) -> Feed:
+    """The feed of a table, by `orders`, `raw.orders` or `staging.orders`. Raises `UsageError` with the nearest name."""
+    name = table.rpartition(".")[2]
+    known = {feed.table: feed for feed in feeds()}
+    if name not in known:
+        raise UsageError(f"`{table}` has no feed.{did_you_mean(name, known)}", fix="declare one in a module of `sources/`")
+    return known[name]
+
+
+def source_of(table: str) -> Source:
+    """The source that a table's feed belongs to."""
+    feed = feed_of(table)
+    return next(source for source in SOURCES if feed in source.feeds)
