@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
 
-from data_platform.errors import StorageError, UsageError
+from data_platform.errors import UsageError
+from data_platform.lake.sql import text
+from data_platform.lake.storage import storage_errors
 from data_platform.sources.sample_day import COLUMNS, Day, build_days, day_of, prepare
 from data_platform.sources.sample_dirt import EXTENSIONS, plant_dirt, prepare_dirt
 
@@ -57,7 +58,7 @@ def write_sample(
         raise UsageError(f"`--days {days}` is less than one day.", fix="choose --days 1 or more")
     sizes = [day_of(start + timedelta(days=k), seed=seed, scale=scale) for k in range(days)]
     summary = SampleSummary()
-    with _storage(landing), duckdb.connect(config={"python_enable_replacements": "false"}) as con:
+    with storage_errors(landing), duckdb.connect(config={"python_enable_replacements": "false"}) as con:
         prepare(con, seed)
         prepare_dirt(con)
         for folder in (*(landing / "shop" / table for table in COLUMNS), landing / TRUTH_DIR):
@@ -79,9 +80,9 @@ def truth_files(landing: Path) -> list[Path]:
 
 
 def expected_truth_sql(landing: Path) -> str:
-    """A SELECT of what is to be expected when exactly the days under `landing` are loaded, oldest first: columns day,
+    """A SELECT of what is to be expected when exactly the days under `landing` are loaded, oldest first: columns
     table, file, record, key, kind, rules, fate. A row sent again is a plain late row where the day before is missing."""
-    pattern = _text(landing / TRUTH_DIR / "????-??-??.parquet")
+    pattern = text(str(landing / TRUTH_DIR / "????-??-??.parquet"))
     return f"""
         WITH truth AS (SELECT * FROM read_parquet({pattern})), days AS (SELECT DISTINCT day AS loaded FROM truth)
         SELECT day, "table", file, record, key, kind,
@@ -115,7 +116,11 @@ def _write_day(con: duckdb.DuckDBPyConnection, landing: Path, size: Day) -> list
             ) ORDER BY i, sub, d"""
         _copy(con, select, path)
         written.append(path)
-    _copy(con, f'SELECT * EXCLUDE (f) FROM truth WHERE f = {size.x} ORDER BY "table", record', landing / TRUTH_DIR / f"{size.day}.parquet")
+    _copy(
+        con,
+        f'SELECT * EXCLUDE (f) FROM truth WHERE f = {size.x} ORDER BY "table", record',
+        landing / TRUTH_DIR / f"{size.day}.parquet",
+    )
     return written
 
 
@@ -123,27 +128,13 @@ def _copy(con: duckdb.DuckDBPyConnection, select: str, path: Path) -> None:
     """One COPY to a hidden name, then a rename: no reader ever sees half a file."""
     half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        con.execute(f"COPY ({select}) TO {_text(half)} ({_COPY[path.suffix[1:]]})")
+        con.execute(f"COPY ({select}) TO {text(str(half))} ({_COPY[path.suffix[1:]]})")
         half.replace(path)
     finally:
         half.unlink(missing_ok=True)
-
-
-def _text(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
 
 
 def _count(con: duckdb.DuckDBPyConnection, summary: SampleSummary) -> None:
     counts = [f"SELECT '{t}', (SELECT count(*) FROM rows_{t}) + (SELECT count(*) FROM dirt_{t})" for t in COLUMNS]
     summary.rows.update(dict(con.execute(" UNION ALL ".join(counts)).fetchall()))
     summary.dirt.update(dict(con.execute("SELECT kind, count(*) FROM truth GROUP BY kind").fetchall()))
-
-
-@contextmanager
-def _storage(landing: Path) -> Iterator[None]:
-    """Names the folder when the disk is full, read-only or not ours."""
-    try:
-        yield
-    except (OSError, duckdb.IOException) as error:
-        reason = str(error).splitlines()[0]
-        raise StorageError(f"`{landing}` cannot be written: {reason}.", fix="free space or choose another PLATFORM_HOME") from error

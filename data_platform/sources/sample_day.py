@@ -64,13 +64,17 @@ class Day:
 def day_of(day: date, *, seed: int, scale: float) -> Day:
     """The sizes of `day`. Raises `UsageError` for a day the shop does not know or a scale its numbers cannot hold."""
     if not FIRST_DAY <= day <= LAST_DAY:
-        raise UsageError(f"`{day}` is outside the sample shop's life, {FIRST_DAY} to {LAST_DAY}.", fix="choose another --start")
+        raise UsageError(
+            f"`{day}` is outside the sample shop's life, {FIRST_DAY} to {LAST_DAY}.", fix="choose another --start"
+        )
     if not scale > 0:
         raise UsageError(f"`--scale {scale}` is not above zero.", fix="choose a scale such as 0.05, 1 or 10")
     x = (day - EPOCH).days
     orders = _busy(60, 1350, scale, x, seed)
     if orders > _MAX_ORDERS:
-        raise UsageError(f"`--scale {scale}` is more than a day's order numbers hold.", fix="choose --scale 250 and more --days")
+        raise UsageError(
+            f"`--scale {scale}` is more than a day's order numbers hold.", fix="choose --scale 250 and more --days"
+        )
     return Day(
         day=day, seed=seed, x=x,
         signups=max(2, round(110 * scale)), launches=max(1, round(2 * sqrt(scale))),
@@ -122,22 +126,27 @@ def prepare(con: duckdb.DuckDBPyConnection, seed: int) -> None:
 
 
 def _word_tables() -> list[tuple[str, list[tuple[str, str]], list[tuple[object, ...]]]]:
+    """Name, columns and rows of each table of words."""
     key, text = [("k", "BIGINT")], [("word", "VARCHAR")]
     lists = {
         "country_slots": words.COUNTRY_SLOTS, "abroad": words.ABROAD, "mail_domains": words.MAIL_DOMAINS,
         "adjectives": words.ADJECTIVES, "variants": words.VARIANTS, "pages": words.PAGES,
     }  # fmt: skip
-    tables = [(name, key + text, list(enumerate(values))) for name, values in lists.items()]
+    tables: list[tuple[str, list[tuple[str, str]], list[tuple[object, ...]]]] = []
+    for name, values in lists.items():
+        tables.append((name, key + text, [(k, word) for k, word in enumerate(values)]))
     nouns = [(category, noun) for category, found in words.NOUNS.items() for noun in found]
     tables.append(("nouns", [*key, ("category", "VARCHAR"), *text], [(k, *pair) for k, pair in enumerate(nouns)]))
     for name, by_country in (("first_names", words.FIRST_NAMES), ("last_names", words.LAST_NAMES)):
         rows = [(code, k, word, _ascii(word)) for code, found in by_country.items() for k, word in enumerate(found)]
-        tables.append((name, [("country_code", "VARCHAR"), *key, *text, ("mail", "VARCHAR")], rows))
-    return tables  # type: ignore[return-value]
+        tables.append((name, [("country_code", "VARCHAR"), *key, *text, ("mail", "VARCHAR")], [*rows]))
+    return tables
 
 
 def _ascii(name: str) -> str:
-    plain = name.lower().translate(str.maketrans({"ø": "o", "ł": "l", "ß": "ss", "æ": "ae"}))
+    plain = name.lower()
+    for letter, ascii_letter in (("ø", "o"), ("ł", "l"), ("ß", "ss"), ("æ", "ae")):
+        plain = plain.replace(letter, ascii_letter)
     return "".join(c for c in unicodedata.normalize("NFD", plain) if "a" <= c <= "z")
 
 
@@ -330,6 +339,7 @@ def _events(signups: int, launches: int) -> str:
     ), sized AS (
         SELECT *, greatest(depth + 1, 1 + pick(b, 6, 7)) AS size,
             midnight(x - CASE role WHEN 1 THEN 1 + pick(b, 7, 3) ELSE 0 END) AS day_start,
+            second_of_day(b) AS first_second, 20 + pick(b, 9, 60) AS pace,
             CASE WHEN depth = 3 OR pick(b, 8, 100) < 35 THEN shopper(b, x - 4, {signups}) END AS c
         FROM deep
     ), stepped AS (
@@ -338,7 +348,7 @@ def _events(signups: int, launches: int) -> str:
         SELECT *, hash(pos, b) AS pb, CASE WHEN depth > size - 1 - pos AND pos > 0
             THEN ['add_to_cart', 'checkout', 'purchase'][depth - (size - 1 - pos)]
             WHEN pos % 2 = 1 THEN 'product_view' ELSE 'page_view' END AS event_type,
-            least(day_start + second_of_day(b) + pos * (20 + pick(b, 9, 60)), day_start + 86399) AS moment
+            day_start + least(first_second + pos * pace, 86399) AS moment
         FROM stepped
     )
     SELECT f, row_number() OVER (PARTITION BY f ORDER BY role, s, pos) - 1 AS i, role, moment, day_start AS not_before,

@@ -115,7 +115,9 @@ def prepare_dirt(con: duckdb.DuckDBPyConnection) -> None:
     for number, defect in enumerate(DEFECTS):
         same = [other for other, found in enumerate(DEFECTS) if found.kind == defect.kind]
         turn = (same.index(number) - len(defect.kind)) % len(same)
-        rows.append((number, defect.table, defect.kind, defect.rules, defect.fate, bool(defect.changes), turn, len(same)))
+        rows.append(
+            (number, defect.table, defect.kind, defect.rules, defect.fate, bool(defect.changes), turn, len(same))
+        )
     con.execute("""CREATE OR REPLACE TABLE defects (
         defect BIGINT, "table" VARCHAR, kind VARCHAR, rules VARCHAR, fate VARCHAR, changed BOOLEAN, turn BIGINT, same BIGINT)""")
     con.executemany("INSERT INTO defects VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 # 32 slots: a country's share of customers is the number of its slots.
 COUNTRY_SLOTS = (
-    "DE DE DE DE DE DE GB GB GB GB GB FR FR FR FR ES ES ES IT IT NL NL PL PL AT BE CH DK SE NO IE PT".split()
-)
+    *("DE",) * 6, *("GB",) * 5, *("FR",) * 4, *("ES",) * 3, *("IT",) * 2, *("NL",) * 2, *("PL",) * 2,
+    "AT", "BE", "CH", "DK", "SE", "NO", "IE", "PT",
+)  # fmt: skip
 # Ships abroad now and then; the United States only as a destination.
 ABROAD = ("US", "CH", "AT", "BE", "FR", "NL", "GB", "DE")
 
@@ -49,7 +50,18 @@ LAST_NAMES: dict[str, tuple[str, ...]] = {
 # Domains that RFC 2606 keeps for examples: no mail can ever reach a person.
 MAIL_DOMAINS = ("example.com", "example.org", "example.net", "mail.example.com", "post.example.org")
 
-ADJECTIVES = ("Oak", "Linen", "Brushed Steel", "Hand-thrown", "Recycled", "Vintage", "Nordic", "Walnut", "Enamel", "Fluted")
+ADJECTIVES = (
+    "Oak",
+    "Linen",
+    "Brushed Steel",
+    "Hand-thrown",
+    "Recycled",
+    "Vintage",
+    "Nordic",
+    "Walnut",
+    "Enamel",
+    "Fluted",
+)
 NOUNS: dict[str, tuple[str, ...]] = {
     "Kitchen": ("Serving Board", "Café Mug", "Salad Bowl", "Pepper Mill", "Crème Brûlée Dish", "Kettle"),
     "Living": ("Wall Clock", "Picture Frame", "Cushion", "Throw", "Side Table", "Candle Holder"),
@@ -59,6 +71,26 @@ NOUNS: dict[str, tuple[str, ...]] = {
     "Toys": ("Spinning Top", "Wooden Train", "Puzzle", "Kite", "Doll's House", "Building Blocks"),
 }
 # Commas and quotes on purpose: the CSV files need RFC 4180 quoting.
-VARIANTS = ("", ", small", ", large", ", set of 4", ' 12"', ' 24" x 36"', ' "Good Morning"', " with lid", " (pair)", ", 500 ml")
+VARIANTS = (
+    "",
+    ", small",
+    ", large",
+    ", set of 4",
+    ' 12"',
+    ' 24" x 36"',
+    ' "Good Morning"',
+    " with lid",
+    " (pair)",
+    ", 500 ml",
+)
 
-PAGES = ("/", "/new", "/sale", "/categories/kitchen", "/categories/living", "/categories/garden", "/about", "/search?q=mug")
+PAGES = (
+    "/",
+    "/new",
+    "/sale",
+    "/categories/kitchen",
+    "/categories/living",
+    "/categories/garden",
+    "/about",
+    "/search?q=mug",
+)
