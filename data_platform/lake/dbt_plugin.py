@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.duckdb.plugins import BasePlugin
 from duckdb import DuckDBPyConnection
 
@@ -28,6 +29,16 @@ def attaching(settings: Settings) -> Iterator[None]:
         yield
     finally:
         _handed.remove(settings)
+
+
+def release() -> None:
+    """Closes what dbt left open in this process: an engine holds its file, and no other engine may then open it."""
+    try:
+        environment = DuckDBConnectionManager.env()
+    except Exception:
+        return  # dbt opened none
+    DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+    environment.close()  # type: ignore[no-untyped-call]
 
 
 class Plugin(BasePlugin):

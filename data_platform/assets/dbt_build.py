@@ -1,0 +1,150 @@
+"""From partition keys to committed marts: dbt builds candidates, the audit judges each partition, what passes is
+committed. No Dagster here; SQL is dbt's, rules are the contract's.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from data_platform.assets.dbt_runner import DBT_DIR, Candidates, built, manifest_path
+from data_platform.contracts.model import Contract
+from data_platform.contracts.partitioning import Partitioning
+from data_platform.errors import ContractError
+from data_platform.lake.lake import Lake
+from data_platform.lake.outcomes import LoadRecord, Outcome
+from data_platform.lake.sql import ident, text
+from data_platform.quality.audit import build_mart
+
+OnDone = Callable[[Outcome], None]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Partitions that follow each other without a gap, and the half open window of days they cover together;
+    no window for an unpartitioned table."""
+
+    keys: tuple[str, ...]
+    window: tuple[date, date] | None
+
+
+def build_marts(
+    lake: Lake, contracts: Sequence[Contract], keys: Sequence[str], run_id: str,
+    on_done: OnDone | None = None, dbt_dir: Path = DBT_DIR,
+) -> dict[str, list[Outcome]]:  # fmt: skip
+    """Builds these marts, all partitioned alike, for these keys. Returns the outcomes by contract name, in the order
+    in which the marts depend on each other. A partition whose candidate fails keeps the rows it had, and so does the
+    same partition of each mart built from it; a model whose SQL fails fails all its keys."""
+    outcomes: dict[str, list[Outcome]] = {}
+    for span in spans(contracts[0].partition, keys):
+        for name, found in _build_span(lake, contracts, span, run_id, on_done, dbt_dir).items():
+            outcomes.setdefault(name, []).extend(found)
+    return outcomes
+
+
+def spans(partitioning: Partitioning, keys: Sequence[str]) -> list[Span]:
+    """Keys as runs without gaps, in order of time. Raises `ContractError` for a table that is not cut by days or
+    months alone."""
+    if not partitioning.dimensions:
+        return [Span(tuple(keys), None)]
+    if len(partitioning.dimensions) > 1 or partitioning.dimensions[0].grain not in ("day", "month"):
+        raise ContractError(f"dbt builds marts by day or month, not by {list(partitioning.columns)}.")
+    (dimension,) = partitioning.dimensions
+    runs: list[tuple[list[str], datetime, datetime]] = []
+    for start, end, key in sorted((*dimension.window(key), key) for key in set(keys)):
+        if runs and runs[-1][2] == start:
+            runs[-1] = ([*runs[-1][0], key], runs[-1][1], end)
+        else:
+            runs.append(([key], start, end))
+    return [Span(tuple(found), (start.date(), end.date())) for found, start, end in runs]
+
+
+def parents(manifest: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """Each mart's parents among the marts, looking through ephemeral models."""
+    nodes = {name: node for name, node in manifest["nodes"].items() if node["resource_type"] == "model"}
+
+    def above(unique_id: str) -> frozenset[str]:
+        found: set[str] = set()
+        for parent in nodes[unique_id]["depends_on"]["nodes"]:
+            if parent in nodes:
+                is_mart = nodes[parent]["config"]["materialized"] != "ephemeral"
+                found |= {nodes[parent]["name"]} if is_mart else above(parent)
+        return frozenset(found)
+
+    return {node["name"]: above(name) for name, node in nodes.items() if node["config"]["materialized"] != "ephemeral"}
+
+
+@lru_cache(maxsize=2)
+def read_manifest(path: Path) -> Mapping[str, Any]:
+    """The manifest as a document; read once per process and version of the project."""
+    found: Mapping[str, Any] = json.loads(path.read_bytes())
+    return found
+
+
+def _build_span(
+    lake: Lake, contracts: Sequence[Contract], span: Span, run_id: str, on_done: OnDone | None, dbt_dir: Path
+) -> dict[str, list[Outcome]]:
+    stated = {contract.table: contract for contract in contracts}
+    above = parents(read_manifest(manifest_path(lake.settings, dbt_dir)))
+    variables = {"calendar_start": lake.settings.start_date.isoformat()}
+    if span.window:
+        variables |= {"window_start": span.window[0].isoformat(), "window_end": span.window[1].isoformat()}
+    outcomes: dict[str, list[Outcome]] = {}
+    failed: dict[str, set[str]] = {}
+    with built(lake.settings, list(stated), variables, dbt_dir) as candidates:
+        with _attached(lake, candidates) as (con, database):
+            for model in candidates.built:
+                contract = stated[model]
+                upstream = set().union(*(failed.get(parent, set()) for parent in above.get(model, ())))
+                relation = f"{database}.main.{ident(model)}"
+                found = build_mart(lake, contract, con, relation, span.keys, run_id, upstream, on_done)
+                failed[model] = {outcome.partition_key for outcome in found if not outcome.committed}
+                outcomes[contract.name] = found
+        for model, cause in candidates.failed.items():
+            if model in stated:
+                outcomes[stated[model].name] = _not_built(lake, stated[model], span.keys, run_id, cause, on_done)
+    return outcomes
+
+
+def _not_built(
+    lake: Lake, contract: Contract, keys: Sequence[str], run_id: str, cause: str, on_done: OnDone | None
+) -> list[Outcome]:
+    error = f"The dbt model `{contract.table}` was not built: {cause}. Fix: correct dbt/models and build it again"
+    loads = [
+        LoadRecord(
+            asset=contract.name, partition_key=key, run_id=run_id, outcome="failed",
+            contract_version=contract.version, error=error,
+        )
+        for key in keys
+    ]  # fmt: skip
+    lake.record_failures(loads)
+    outcomes = [Outcome(load) for load in loads]
+    if on_done:
+        for outcome in outcomes:
+            on_done(outcome)
+    return outcomes
+
+
+@contextmanager
+def _attached(lake: Lake, candidates: Candidates) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+    """A connection to the lake that sees the candidates too, and the name of their database there. The engine is
+    shared with other connections, hence a name of its own."""
+    database = f"build_{uuid.uuid4().hex}"
+    con = lake.connect()
+    try:
+        con.execute(f"ATTACH {text(str(candidates.path))} AS {database} (READ_ONLY)")
+        try:
+            yield con, database
+        finally:
+            con.execute(f"DETACH {database}")
+    finally:
+        con.close()

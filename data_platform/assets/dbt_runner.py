@@ -1,0 +1,196 @@
+"""dbt inside this process: the parsed project, and builds of candidate tables in a throw-away file.
+
+In-process, because a `dbt` command costs 4 s of imports on 2 cores (and `DbtCliResource` runs three: version, adapter,
+build), while dagster-dbt has imported most of dbt already. No Dagster here, and no writing to the lake.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from data_platform.errors import ContractError, LoadFailed
+from data_platform.lake.storage import redact, storage_errors
+from data_platform.settings import PROJECT_ROOT, Settings
+
+if TYPE_CHECKING:
+    # Importing dbt costs a second; who only looks at the assets does not pay it.
+    from dbt.cli.main import dbtRunnerResult
+
+DBT_DIR = PROJECT_ROOT / "dbt"
+PARSED = ("*.sql", "*.yml", "*.csv", "*.py", "*.md")
+# The file's name becomes the database's name in every relation, so parsing and building must agree on it.
+CANDIDATES = "candidates.duckdb"
+QUIET = (
+    "--log-level", "none", "--log-level-file", "none", "--no-version-check", "--no-use-colors", "--no-print",
+    "--no-send-anonymous-usage-stats",
+)  # fmt: skip
+# dbt keeps its adapter, flags and event manager in globals: one command at a time per process.
+_one_at_a_time = threading.RLock()
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What a build left behind: the DuckDB file with one table per built model in its schema `main`, and for each
+    model that was not built the cause. `built` is in topological order."""
+
+    path: Path
+    built: tuple[str, ...]
+    failed: Mapping[str, str]
+
+
+def manifest_path(settings: Settings, dbt_dir: Path = DBT_DIR) -> Path:
+    """The manifest of the project as its files are now; parses them when no process has done so yet, else only hashes
+    them. Raises `ContractError` with dbt's message when the project cannot be parsed."""
+    folder = settings.home / "dbt" / _content_hash(dbt_dir)
+    manifest = folder / "manifest.json"
+    if not manifest.exists():
+        with storage_errors(folder.parent):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.with_suffix(".lock")):
+                if not manifest.exists():
+                    _parse_into(folder, dbt_dir)
+    return manifest
+
+
+@contextmanager
+def built(
+    settings: Settings, models: Sequence[str], variables: Mapping[str, str], dbt_dir: Path = DBT_DIR
+) -> Iterator[Candidates]:
+    """Builds the models and all seeds; the file is gone when the block ends. Raises `LoadFailed` when dbt could not
+    start; a model whose SQL fails is told in `failed`, and so is each that reads it."""
+    manifest_path(settings, dbt_dir)
+    folder = settings.home / "build" / uuid.uuid4().hex
+    with storage_errors(folder.parent):
+        folder.mkdir(parents=True)
+        sweep(folder.parent)
+        lock = FileLock(folder.with_suffix(".lock"))
+    with lock:
+        try:
+            yield _build(settings, folder, models, variables, dbt_dir)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    folder.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Removes what killed builds left in `folder`, and returns it. A build that lives holds its lock."""
+    gone = []
+    for lock in folder.glob("*.lock"):
+        try:
+            with FileLock(lock, timeout=0):
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                lock.unlink(missing_ok=True)
+                gone.append(lock.with_suffix(""))
+        except Timeout:
+            continue
+    return gone
+
+
+def _build(
+    settings: Settings, folder: Path, models: Sequence[str], variables: Mapping[str, str], dbt_dir: Path
+) -> Candidates:
+    from dbt.artifacts.schemas.run import RunExecutionResult
+
+    from data_platform.lake import dbt_plugin
+
+    file = folder / CANDIDATES
+    with _one_at_a_time, dbt_plugin.attaching(settings):
+        # A build writes compiled code into the manifest, and an ephemeral model compiled once is not compiled again.
+        manifest = _parsed(manifest_path(settings, dbt_dir).parent, dbt_dir).deepcopy()
+        try:
+            result = _invoke(
+                [
+                    "build", *_places(folder, dbt_dir), "--no-write-json", "--no-populate-cache",
+                    "--select", "resource_type:seed", *models, "--resource-type", "model", "--resource-type", "seed",
+                    "--vars", json.dumps({**variables, "build_file": str(file)}),
+                ],
+                manifest,
+            )  # fmt: skip
+        finally:
+            dbt_plugin.release()
+    if not isinstance(result.result, RunExecutionResult):
+        raise LoadFailed(f"dbt could not build {_listed(models)}: {_cause(result)}", fix="data-platform doctor")
+    return _candidates(file, models, result.result.results)
+
+
+def _candidates(file: Path, models: Sequence[str], results: Sequence[Any]) -> Candidates:
+    status = {run.node.name: run for run in results}
+    missing = [name for name in models if name not in status]
+    if missing:
+        raise ContractError(f"dbt has no model {_listed(missing)}.", fix="add it under dbt/models/marts/")
+    failed = {
+        run.node.name: redact(" ".join(str(run.message or run.status).split()))
+        for run in results
+        if str(run.status) != "success"
+    }
+    return Candidates(file, tuple(name for name in status if name in models and name not in failed), failed)
+
+
+def _parse_into(folder: Path, dbt_dir: Path) -> None:
+    scratch = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
+    try:
+        with _one_at_a_time:
+            result = _invoke(_parse(scratch, dbt_dir))
+        if not result.success:
+            raise ContractError(f"The dbt project `{dbt_dir}` cannot be parsed: {_cause(result)}", fix="dbt parse")
+        shutil.rmtree(folder, ignore_errors=True)
+        scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@lru_cache(maxsize=2)
+def _parsed(folder: Path, dbt_dir: Path) -> Any:
+    """dbt's own manifest object, read from the partial parse of `folder`; 0.4 s, once per process."""
+    result = _invoke(_parse(folder, dbt_dir))
+    if not result.success:
+        raise ContractError(f"The dbt project `{dbt_dir}` cannot be parsed: {_cause(result)}", fix="dbt parse")
+    return result.result
+
+
+def _invoke(arguments: Sequence[str], manifest: Any = None) -> dbtRunnerResult:
+    from dbt.cli.main import dbtRunner
+
+    result = dbtRunner(manifest).invoke([*arguments, *QUIET])
+    if result.exception is not None and not isinstance(result.exception, Exception):
+        raise result.exception  # an interrupt, which dbt's runner keeps to itself
+    return result
+
+
+def _parse(target: Path, dbt_dir: Path) -> list[str]:
+    return ["parse", *_places(target, dbt_dir), "--vars", json.dumps({"build_file": CANDIDATES})]
+
+
+def _places(target: Path, dbt_dir: Path) -> list[str]:
+    where = {"--project-dir": dbt_dir, "--profiles-dir": dbt_dir, "--target-path": target, "--log-path": target}
+    return [part for option, path in where.items() for part in (option, str(path))]
+
+
+def _content_hash(dbt_dir: Path) -> str:
+    digest = hashlib.sha256(f"{version('dbt-core')} {version('dbt-duckdb')} {CANDIDATES} {dbt_dir}".encode())
+    files = sorted(path for pattern in PARSED for path in dbt_dir.rglob(pattern))
+    for path in files:
+        if not {"target", "logs"} & set(path.relative_to(dbt_dir).parts):
+            digest.update(f"\0{path.relative_to(dbt_dir)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:20]
+
+
+def _cause(result: dbtRunnerResult) -> str:
+    return redact(" ".join(str(result.exception or "no cause was given").split()))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
