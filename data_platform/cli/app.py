@@ -1,0 +1,148 @@
+"""The commands and their options. What they do is in the other modules, imported when a command needs them: `--help`
+and `status` must not wait for Dagster and pandera."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from data_platform.cli.output import Format, clear_errors
+from data_platform.errors import UsageError
+from data_platform.settings import get_settings
+
+app = typer.Typer(
+    name="data-platform",
+    help="A lakehouse: backfill, look, ask, repair. State lives under PLATFORM_HOME.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+FormatOption = Annotated[Format, typer.Option("--format", help="How data is printed on stdout.")]
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """A command whose errors become one clear message."""
+
+    @functools.wraps(function)
+    def clear(*args: Any, **kwargs: Any) -> None:
+        with clear_errors():
+            function(*args, **kwargs)
+
+    return app.command(help=function.__doc__)(clear)
+
+
+def parse_day(option: str, value: str | None) -> date | None:
+    """A day as YYYY-MM-DD; YYYY-MM means the first or the last day of that month. Raises `UsageError`."""
+    if value is None:
+        return None
+    try:
+        if len(value) == 7:
+            first = date.fromisoformat(f"{value}-01")
+            if option == "--to":
+                return date(first.year + first.month // 12, first.month % 12 + 1, 1) - date.resolution
+            return first
+        return date.fromisoformat(value)
+    except ValueError:
+        raise UsageError(f"`{option} {value}` is no day.", fix=f"write it as YYYY-MM-DD, such as {option} 2026-01-31") from None
+
+
+@command
+def backfill(
+    selection: Annotated[str, typer.Argument(help='Assets in Dagster\'s selection syntax, such as \'key:"raw/orders"+\', group:staging or *.')],
+    start: Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day; every partition that overlaps is meant.")] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day, inclusive.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")] = False,
+    format: FormatOption = Format.table,
+) -> None:
+    """Load partitions of assets, in one run when all is well; what failed is named, the rest is carried on."""
+    days = parse_day("--from", start), parse_day("--to", end)
+    from data_platform.cli.backfill import backfill_command
+
+    backfill_command(get_settings(), selection, days, dry_run=dry_run, form=format)
+
+
+@command
+def status(
+    table: Annotated[str | None, typer.Argument(help="One table, such as staging.orders; all when left out.")] = None,
+    format: FormatOption = Format.table,
+) -> None:
+    """Per table: partitions present and missing, rows by fate, the last load."""
+    from data_platform.cli.status import status_command
+
+    status_command(get_settings(), table, format)
+
+
+@command
+def query(
+    sql: Annotated[str, typer.Argument(help="One statement, such as 'SELECT * FROM published.daily_revenue'.")],
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Rows shown in a table; 0 shows all. JSON has all.")] = 200,
+    format: FormatOption = Format.table,
+) -> None:
+    """Ask the lake. The connection is read-only."""
+    from data_platform.cli.query import query_command
+
+    query_command(get_settings(), sql, limit, format)
+
+
+@command
+def doctor(format: FormatOption = Format.table) -> None:
+    """Check versions, catalog, gate, disk, published views, Dagster and dbt; say what is wrong and what mends it."""
+    from data_platform.cli.doctor import doctor_command
+
+    doctor_command(format)
+
+
+@command
+def sample(
+    start: Annotated[str | None, typer.Option("--start", metavar="DAY", help="First day; default: so that the last is yesterday.")] = None,
+    days: Annotated[int, typer.Option("--days", min=1, help="How many days.")] = 90,
+    scale: Annotated[float, typer.Option("--scale", help="1 is over a million rows in 90 days.")] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed, another shop.")] = 42,
+    broken_files: Annotated[bool, typer.Option("--broken-files", help="Plant broken files instead, one day per kind.")] = False,
+    format: FormatOption = Format.table,
+) -> None:
+    """Write the sample shop's drop files into the landing folder, with labelled dirt."""
+    from data_platform.cli.sample import sample_command
+
+    sample_command(get_settings(), parse_day("--start", start), days, scale, seed, broken_files, format)
+
+
+@command
+def land(
+    file: Annotated[Path, typer.Argument(help="The file to copy; it stays where it is.")],
+    feed: Annotated[str, typer.Option("--feed", metavar="TABLE", help="The feed it is for, such as orders.")],
+    partition: Annotated[str | None, typer.Option("--partition", metavar="KEY", help="Its partition, when the feed has a file per partition.")] = None,
+    load: Annotated[bool, typer.Option("--load", help="Then backfill the feed's partitions and all that follows from them.")] = False,
+    format: FormatOption = Format.table,
+) -> None:
+    """Copy a file into the landing folder under the name its feed expects, in one step that no reader sees half of."""
+    from data_platform.cli.land import land_command
+
+    land_command(get_settings(), file, feed, partition, load=load, form=format)
+
+
+@command
+def init(format: FormatOption = Format.table) -> None:
+    """Make PLATFORM_HOME's folders and Dagster's settings. Done by the other commands too; harmless to repeat."""
+    from data_platform.cli.home import init_command
+
+    init_command(get_settings(), format)
+
+
+@command
+def demo(format: FormatOption = Format.table) -> None:
+    """The whole line on a sample shop: 90 days of drop files, backfilled to published tables, and a summary."""
+    from data_platform.cli.demo import demo_command
+
+    demo_command(format)
+
+
+def main() -> None:
+    """The entry point of `data-platform`."""
+    app()

@@ -1,0 +1,54 @@
+"""PLATFORM_HOME made ready: its folders and Dagster's instance settings. Nothing of the lake's content here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_platform.cli.output import Format, emit
+from data_platform.lake.storage import storage_errors
+from data_platform.settings import Settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+DAGSTER_YAML = """\
+# Written once by `data-platform init`; edit it as you like. All state stays in this folder.
+telemetry:
+  enabled: false
+# Two runs at once are what a laptop bears; commits to the lake queue at its gate anyway.
+concurrency:
+  runs:
+    max_concurrent_runs: 2
+"""
+
+
+def prepare_home(settings: Settings) -> list[Path]:
+    """Makes the folders and `dagster.yaml` that are missing, and returns what was made. Raises `StorageError`."""
+    made = []
+    for folder in (settings.home, settings.landing_dir, settings.lake_dir, settings.dagster_dir):
+        if not folder.is_dir():
+            with storage_errors(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+            made.append(folder)
+    instance = settings.dagster_dir / "dagster.yaml"
+    if not instance.exists():
+        with storage_errors(instance):
+            instance.write_text(DAGSTER_YAML)
+        made.append(instance)
+    return made
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """The Dagster instance under PLATFORM_HOME, which is the one that the web UI and the daemon show. Close it."""
+    import dagster as dg
+
+    prepare_home(settings)
+    with storage_errors(settings.dagster_dir):
+        return dg.DagsterInstance.from_config(str(settings.dagster_dir))
+
+
+def init_command(settings: Settings, form: Format) -> None:
+    made = prepare_home(settings)
+    rows = [{"path": str(path), "made": path in made} for path in (settings.home, settings.landing_dir, settings.lake_dir, settings.dagster_dir)]
+    emit({"home": str(settings.home), "made": [str(path) for path in made]}, form, [("", rows)])
