@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from data_platform.settings import Settings, get_settings
@@ -18,6 +19,9 @@ def pytest_configure() -> None:
     for name in [name for name in os.environ if name.startswith("PLATFORM_") or name == "DAGSTER_HOME"]:
         del os.environ[name]
     os.environ.update(QUIET)
+    # Examples are judged by their result: how long one takes says how busy the machine is.
+    hypothesis.settings.register_profile("project", deadline=None)
+    hypothesis.settings.load_profile("project")
 
 
 @pytest.fixture(autouse=True)
