@@ -206,7 +206,8 @@ def _committed_loads(con: duckdb.DuckDBPyConnection, contract: Contract) -> int:
 
 def _quarantine_sql(job: Job) -> str:
     contract = job.contract
-    bits = job.judging.bits()
+    aside = job.judging.set_aside  # a rule that only flags is no reason for a row to be here
+    bits = [(name, bit) for name, bit in job.judging.bits() if bit & aside]
     broken = ", ".join(f"CASE WHEN _broken & {bit} <> 0 THEN {text(name)} END" for name, bit in bits)
     reasons = ", ".join(f"CASE WHEN _broken & {bit} <> 0 THEN {_reason(contract, name)} END" for name, bit in bits)
     first = "CASE " + " ".join(f"WHEN _broken & {bit} <> 0 THEN {text(name)}" for name, bit in bits) + " END"
