@@ -177,11 +177,10 @@ def _key(table: str) -> str:
 
 def _labels(table: str) -> str:
     """The truth of one table: planted rows; late rows; rows sent again, which are judged by `key` only when the day
-    before was loaded. Loaded alone, such a row is a late one, and a payment an orphan."""
+    before was loaded. Loaded alone, such a row is a late one (its order or customer is sent again with it)."""
     day = f"make_date({(EPOCH - date(1970, 1, 1)).days} + f::INT)"
     file = f"'shop/{table}/' || {day} || '.{EXTENSIONS[table]}'"
     late = f"{EVENT_TIME[table]}.late"
-    alone = ("order_id.exists", "quarantined") if table == "payments" else (late, "flagged")
     return f"""
     SELECT f, {day} AS day, '{table}' AS "table", {file} AS file, record,
         CASE WHEN fate = 'merged' THEN cloned_key ELSE {_key(table)} END AS key, kind, rules, fate,
@@ -191,7 +190,7 @@ def _labels(table: str) -> str:
     SELECT f, {day}, '{table}', {file}, i + 1 + coalesce(planted, 0), {_key(table)},
         CASE role WHEN 1 THEN 'late_row' ELSE 'duplicate_across_days' END, CASE role WHEN 1 THEN '{late}' ELSE 'key' END,
         CASE role WHEN 1 THEN 'flagged' ELSE 'quarantined' END, CASE role WHEN 2 THEN {day} - 1 END,
-        CASE role WHEN 2 THEN '{alone[0]}' END, CASE role WHEN 2 THEN '{alone[1]}' END
+        CASE role WHEN 2 THEN '{late}' END, CASE role WHEN 2 THEN 'flagged' END
     FROM rows_{table} LEFT JOIN (SELECT f, count(*) AS planted FROM dirt_{table} GROUP BY f) USING (f)
     WHERE role > 0
     """
