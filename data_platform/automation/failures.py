@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 
 from data_platform.automation.alerts import Alert, send
-from data_platform.contracts.model import REGISTRY
+from data_platform.contracts.registry import contracts
 from data_platform.settings import get_settings
 
 SHOWN = 3
@@ -29,7 +29,7 @@ def owners_of(assets: Iterable[dg.AssetKey]) -> str:
     """Who answers for the assets, by their contracts: raw tables have their staging table's, published ones their mart's."""
     layers = {"raw": "staging", "published": "marts"}
     names = {f"{layers.get(key.path[0], key.path[0])}.{key.path[-1]}" for key in assets}
-    return ", ".join(sorted({REGISTRY[name].owner for name in names if name in REGISTRY})) or "platform"
+    return ", ".join(sorted({contract.owner for contract in contracts() if contract.name in names})) or "platform"
 
 
 def shorten(names: Iterable[str]) -> str:
@@ -56,33 +56,39 @@ def _innermost(error: Any) -> str:
 
 
 def run_alert(context: dg.RunFailureSensorContext) -> Alert:
-    """What failed in a run: its failed assets, where steps say so, with the innermost cause of the first."""
-    run, record = context.dagster_run, context.instance.get_run_record_by_id(context.dagster_run.run_id)
-    assets = run.asset_selection or set()
-    causes, steps, commands = [], set[str](), []
+    """What failed in a run: the assets of its failed steps (all its assets when none got that far), and why the first
+    of them did."""
+    run, instance = context.dagster_run, context.instance
+    record = instance.get_run_record_by_id(run.run_id)
+    causes, steps, commands = list[str](), set[str](), list[str]()
     for event in context.get_step_failure_events():
-        steps.add((event.step_key or "").replace("__", "/"))
+        steps.add(event.step_key or "")
         data = event.step_failure_data
         if data.user_failure_data:
-            causes.append(data.user_failure_data.description)
+            causes.append(data.user_failure_data.description or "")
             # Our own failures carry the command that resumes exactly what is missing.
-            commands += (
-                [str(data.user_failure_data.metadata["resume"].value)]
-                if "resume" in data.user_failure_data.metadata
-                else []
-            )
+            if "resume" in data.user_failure_data.metadata:
+                commands.append(str(data.user_failure_data.metadata["resume"].value))
         elif data.error:
             causes.append(_innermost(data.error))
-    failed = {key for key in assets if key.to_user_string() in steps} or assets
+    planned = _planned(instance, run.run_id)
+    failed = {asset for asset, step in planned.items() if step in steps} or set(planned)
     what = shorten(key.to_user_string() for key in failed) or f"`{run.job_name}`"
     partition = run.tags.get("dagster/partition") or " to ".join(run.tags[tag] for tag in RANGE_TAGS if tag in run.tags)
-    cause = next((cause for cause in causes if cause), context.failure_event.message)
+    cause = next(filter(None, causes), context.failure_event.message)
     return Alert(
         kind="run_failure", subject=f"Run of {what} failed",
         broke=f"Run `{run.run_id}` failed{f' for `{partition}`' if partition else ''}: {cause}",
         since=datetime.fromtimestamp(record.end_time, UTC) if record and record.end_time else datetime.now(UTC),
         owner=owners_of(failed), command=commands[0] if commands else retry_command(failed, run.tags),
     )  # fmt: skip
+
+
+def _planned(instance: dg.DagsterInstance, run_id: str) -> dict[dg.AssetKey, str | None]:
+    """The assets that the run was to make, with the step of each. Runs in the caller's process state no selection."""
+    page = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+    events = [record.event_log_entry.dagster_event for record in page.records]
+    return {event.asset_key: event.step_key for event in events if event and event.asset_key}
 
 
 @dg.run_failure_sensor(
@@ -154,11 +160,13 @@ def _check_alert(key: dg.AssetCheckKey, group: Sequence[tuple[dg.AssetCheckEvalu
     asset, table = key.asset_key.to_user_string(), key.asset_key.path[-1]
     partitions = sorted({evaluation.partition for evaluation, _ in group if evaluation.partition})
     where = f" for {shorten(partitions)}" if partitions else ""
+    # A range reports each bad partition, and then the rule over the whole range.
+    whole = next((found for found, _ in reversed(group) if found.partition is None), group[-1][0])
     tags = dict(zip(RANGE_TAGS, (partitions[0], partitions[-1]), strict=True)) if partitions else {}
     shows_rows = f'data-platform query "SELECT * FROM failed.{table} LIMIT 20"'
     return Alert(
         kind="check_failure", subject=f"Check `{key.name}` of `{asset}` failed",
-        broke=f"Check `{key.name}` of `{asset}` failed{where}: {group[0][0].description or 'no reason given'}.",
+        broke=f"Check `{key.name}` of `{asset}` failed{where}: {whole.description or 'no reason given'}.",
         since=datetime.fromtimestamp(min(at for _, at in group), UTC), owner=owners_of([key.asset_key]),
         command=shows_rows if key.asset_key.path[0] == "marts" else retry_command([key.asset_key], tags),
         sample=_sample(next((found.metadata["sample"] for found, _ in group if "sample" in found.metadata), None)),
@@ -177,7 +185,9 @@ def _sample(value: dg.MetadataValue[Any] | None) -> tuple[Mapping[str, Any], ...
 def check_failure_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """The cursor is a `Place`. The first tick only sets it, as the run sensor's does: history wakes nobody."""
     if context.cursor is None:
-        context.update_cursor(Place(datetime.now(UTC)).to_cursor())
+        place = Place(datetime.now(UTC))
+        new_failures(context.instance, place)
+        context.update_cursor(place.to_cursor())
         return dg.SkipReason("Watching from now on.")
     place = Place.from_cursor(context.cursor)
     failures = new_failures(context.instance, place)
