@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     automation: Literal["on", "off"] = Field("off", description="Whether schedules and sensors that load data run.")
     landing: Path | None = Field(None, description="Folder of drop files; unset: landing/ under home.")
 
+    dagster_home: Path | None = Field(None, validation_alias="DAGSTER_HOME", description="Where stock Dagster commands look.")
+
     @field_validator("home", "landing", mode="after")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:

@@ -1,0 +1,168 @@
+"""`data-platform doctor`: what is wrong here, and the command that mends it. It changes nothing but a probe file."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+from data_platform.cli.output import Format, emit
+from data_platform.errors import GateTimeout, PlatformError
+from data_platform.lake.lake import get_lake
+from data_platform.lake.publish import published_views
+from data_platform.settings import PROJECT_ROOT, Settings, load_settings
+
+LOW_DISK = 1 << 30
+LOCK = PROJECT_ROOT / "requirements.lock"
+WANTED = PROJECT_ROOT / "requirements.in"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding; `fix` is a command or an action, empty when all is well."""
+
+    check: str
+    ok: bool
+    found: str
+    fix: str = ""
+
+
+def doctor_command(form: Format) -> None:
+    """Prints every check; leaves with 1 when something is wrong."""
+    checks = examine()
+    rows = [{"": "ok" if check.ok else "WRONG", "check": check.check, "found": check.found, "fix": check.fix} for check in checks]
+    emit([asdict(check) for check in checks], form, [("", rows)])
+    if not all(check.ok for check in checks):
+        raise SystemExit(1)
+
+
+def examine() -> list[Check]:
+    """Every check, in the order in which one would mend them. A check that cannot be made is one that failed."""
+    try:
+        settings = load_settings()
+    except PlatformError as error:
+        return [Check("settings", False, error.message, error.fix or "")]
+    found = [Check("settings", True, f"PLATFORM_HOME is {settings.home}")]
+    for make in (_python, _versions, _home, _disk, _catalog, _gate, _views, _dagster, _dbt, _code):
+        found += _safely(make, settings)
+    return found
+
+
+def _safely(make: Callable[[Settings], Iterator[Check]], settings: Settings) -> list[Check]:
+    name = make.__name__.strip("_")
+    try:
+        return list(make(settings))
+    except PlatformError as error:
+        return [Check(name, False, error.message, error.fix or "")]
+    except Exception as error:  # a doctor that dies says nothing of the rest
+        return [Check(name, False, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}", "report this")]
+
+
+def _python(settings: Settings) -> Iterator[Check]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Check("python", (3, 11) <= sys.version_info[:2] <= (3, 13), version, "")
+
+
+def _versions(settings: Settings) -> Iterator[Check]:
+    if not (LOCK.exists() and WANTED.exists()):
+        yield Check("versions", True, "no lock here to compare with")
+        return
+    pins = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", LOCK.read_text(), re.MULTILINE))
+    wanted = [re.split(r"[\[<>=~! ]", line)[0] for line in WANTED.read_text().splitlines() if line and line[0] not in "#-"]
+    wrong = []
+    for name in wanted:
+        try:
+            installed = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            installed = "missing"
+        if name in pins and installed != pins[name]:
+            wrong.append(f"{name} {installed}, locked {pins[name]}")
+    fix = "make clean setup" if wrong else ""
+    yield Check("versions", not wrong, "; ".join(wrong) or f"{len(wanted)} packages as locked", fix)
+
+
+def _home(settings: Settings) -> Iterator[Check]:
+    place = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
+    try:
+        with tempfile.NamedTemporaryFile(dir=place, prefix=".doctor-"):
+            pass
+    except OSError as error:
+        fix = "remount or chown it, or set PLATFORM_HOME to another folder"
+        yield Check("home", False, f"{place} cannot be written: {error.strerror}", fix)
+        return
+    missing = not settings.dagster_dir.is_dir()
+    yield Check("home", not missing, "not made yet" if missing else "writable", "data-platform init" if missing else "")
+
+
+def _disk(settings: Settings) -> Iterator[Check]:
+    place = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    yield Check("disk", free >= LOW_DISK, f"{free / (1 << 30):.1f} GB free", "" if free >= LOW_DISK else "free some space")
+
+
+def _catalog(settings: Settings) -> Iterator[Check]:
+    lake = get_lake()
+    if not lake.attachment.exists():
+        yield Check("catalog", True, f"no lake yet at {lake.attachment.place}")
+        return
+    with lake.connect(read_only=True) as con:
+        row = con.execute("SELECT max(snapshot_id) FROM ducklake_snapshots('lake')").fetchone()
+    yield Check("catalog", True, f"{lake.attachment.place} answers, snapshot {row[0] if row else 'none'}")
+
+
+def _gate(settings: Settings) -> Iterator[Check]:
+    lake = get_lake()
+    if not settings.lake_dir.exists():
+        yield Check("gate", True, "free")
+        return
+    try:
+        with lake.gate.hold(timeout=1.0):
+            yield Check("gate", True, "free")
+    except GateTimeout as error:
+        yield Check("gate", True, f"a writer is at work: {error.message}")
+
+
+def _views(settings: Settings) -> Iterator[Check]:
+    lake = get_lake()
+    if not lake.attachment.exists():
+        return
+    with lake.connect(read_only=True) as con:
+        views = published_views(con)
+    for view in views:
+        if view.problem:
+            fix = f"data-platform backfill published/{view.table}"
+            yield Check("published", False, f"`published.{view.table}`: {view.problem}", fix)
+    if not any(view.problem for view in views):
+        yield Check("published", True, f"{len(views)} views, each version is there")
+
+
+def _dagster(settings: Settings) -> Iterator[Check]:
+    yaml = settings.dagster_dir / "dagster.yaml"
+    yield Check("dagster.yaml", yaml.exists(), str(yaml), "" if yaml.exists() else "data-platform init")
+    stated = settings.dagster_home
+    if stated is None:
+        fix = f"export DAGSTER_HOME={settings.dagster_dir}, or work where .env is (`make setup` writes it)"
+        known = (Path.cwd() / ".env").exists() and "DAGSTER_HOME" in (Path.cwd() / ".env").read_text()
+        yield Check("DAGSTER_HOME", known, "set by .env" if known else "not set: `dagster` and `dg` would start an empty instance", "" if known else fix)
+        return
+    same = stated.exists() and settings.dagster_dir.exists() and os.path.samefile(stated, settings.dagster_dir)
+    fix = "" if same else f"export DAGSTER_HOME={settings.dagster_dir}"
+    yield Check("DAGSTER_HOME", same, str(stated), fix)
+
+
+def _dbt(settings: Settings) -> Iterator[Check]:
+    project = PROJECT_ROOT / "dbt" / "dbt_project.yml"
+    yield Check("dbt", project.exists(), str(project), "" if project.exists() else "restore the folder dbt/ of the repository")
+
+
+def _code(settings: Settings) -> Iterator[Check]:
+    from data_platform.cli.backfill import load_definitions
+
+    assets = load_definitions().resolve_asset_graph().materializable_asset_keys
+    yield Check("definitions", True, f"{len(assets)} assets load")

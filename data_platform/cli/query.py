@@ -1,0 +1,61 @@
+"""`data-platform query`: one statement on a read-only connection. The SQL is the user's; so are its errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+
+from data_platform.cli.output import Format, emit, note
+from data_platform.errors import LakeError, UsageError
+from data_platform.lake.lake import get_lake
+from data_platform.lake.storage import redact
+from data_platform.settings import Settings
+
+
+def query_command(settings: Settings, sql: str, limit: int, form: Format) -> None:
+    """Prints the rows. Raises `UsageError` for no or several statements, `LakeError` with the engine's words."""
+    names, rows = run_query(settings, sql)
+    shown = rows if form is Format.json or limit == 0 else rows[:limit]
+    data = [dict(zip(names, row, strict=True)) for row in shown]
+    emit(data, form, [("", data)])
+    if len(shown) < len(rows):
+        note(f"{len(shown):,} of {len(rows):,} rows; --limit 0 shows all.")
+
+
+def run_query(settings: Settings, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Column names (made unique) and rows of one statement."""
+    require_lake(settings)
+    with get_lake().connect(read_only=True) as con:
+        try:
+            statements = con.extract_statements(sql)
+            if len(statements) != 1:
+                raise UsageError(f"`query` takes one statement, not {len(statements)}.")
+            con.execute("USE lake.published")
+            cursor = con.execute(statements[0])
+            names = _unique([column[0] for column in cursor.description or []])
+            return names, cursor.fetchall()
+        except duckdb.Error as error:
+            raise LakeError(_words(error)) from None
+
+
+def require_lake(settings: Settings) -> None:
+    """Raises `UsageError` when nothing was ever loaded: asking must not make a lake."""
+    if not get_lake().attachment.exists():
+        raise UsageError(f"There is no lake under `{settings.home}` yet.", fix="data-platform demo, or data-platform backfill …")
+
+
+def _unique(names: list[str]) -> list[str]:
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return found
+
+
+def _words(error: duckdb.Error) -> str:
+    said = redact(str(error)).strip()
+    if "read-only" in said.lower():
+        return "The connection is read-only: `query` only asks. Tables are written by assets."
+    return said
