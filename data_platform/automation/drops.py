@@ -1,7 +1,7 @@
 """Loads drop files as they arrive: each version of each file exactly once, and none that is still being written.
 
-A version is a file's size and modification time. It is loaded when two ticks in a row see the same version. What a
-file must hold is not known here; what changed in the marts is not loaded from here.
+A file is loaded when two ticks in a row see the same size and modification time, unless the ledger has the very
+bytes already. What a file must hold is not known here; what changed in the marts is not loaded from here.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from data_platform.lake.ledger import latest_loads
 from data_platform.partitions import partitions_def
 from data_platform.settings import get_settings
 from data_platform.sources.declare import KEY, Feed, Source
+from data_platform.sources.load import source_file
 from data_platform.sources.registry import SOURCES, feeds
 
 MAX_RUNS = 20
@@ -81,18 +82,30 @@ def drops(landing: Path, sources: Iterable[Source] = SOURCES) -> Iterator[Drop]:
                 yield Drop(source, feed, relative, key, f"{stat.st_size}-{stat.st_mtime_ns}", stat.st_ctime_ns)
 
 
-def take_new(found: Sequence[Drop], seen: Seen, loaded: Mapping[tuple[str, str], datetime], now_ns: int) -> list[Drop]:
-    """The files to load now; moves `seen` on. `loaded` has when the last committed load of a raw partition began: a
-    file that has not changed since was read by it, whoever started it. Files of partitions that are not over yet, and
-    those that changed since the last tick, wait."""
+@dataclass(frozen=True)
+class Read:
+    """The last committed load of a raw partition: when it began, and the files that it read, as the ledger names them."""
+
+    began: datetime
+    files: tuple[str, ...]
+
+
+Reads = Mapping[tuple[str, str], Read]
+
+
+def take_new(found: Sequence[Drop], seen: Seen, reads: Reads, landing: Path, now_ns: int) -> list[Drop]:
+    """The files to load now; moves `seen` on. `reads` has the last committed load of each raw partition, whoever started
+    it, the key being `` for a file of many partitions. Files of partitions that are not over yet, and those that changed
+    since the last tick, wait."""
     watermark = min(max((drop.changed_ns for drop in found), default=seen.watermark), now_ns - OVERLAP_NS)
     dealt_with, complete, waiting = list[Drop](), list[Drop](), dict[str, str]()
     for drop in found:
+        read = reads.get((drop.feed.raw, drop.key or ""))
         is_old = drop.changed_ns <= seen.watermark and drop.path not in seen.waiting
-        if is_old or seen.done.get(drop.path) == drop.version or _was_read(drop, loaded):
+        if is_old or seen.done.get(drop.path) == drop.version or _began_later(read, drop):
             dealt_with.append(drop)
         elif seen.waiting.get(drop.path) == drop.version and _is_over(drop):
-            complete.append(drop)
+            (dealt_with if _has_same_bytes(read, drop, landing) else complete).append(drop)
         else:
             waiting[drop.path] = drop.version
     runs = list(_runs(complete).values())
@@ -103,9 +116,16 @@ def take_new(found: Sequence[Drop], seen: Seen, loaded: Mapping[tuple[str, str],
     return ready
 
 
-def _was_read(drop: Drop, loaded: Mapping[tuple[str, str], datetime]) -> bool:
-    began = loaded.get((drop.feed.raw, drop.key or ""))
-    return began is not None and drop.changed_ns < began.replace(tzinfo=UTC).timestamp() * 1e9
+def _began_later(read: Read | None, drop: Drop) -> bool:
+    return read is not None and drop.changed_ns < read.began.replace(tzinfo=UTC).timestamp() * 1e9
+
+
+def _has_same_bytes(read: Read | None, drop: Drop, landing: Path) -> bool:
+    """Whether the file was only touched: copied again, or its mode changed."""
+    if read is None:
+        return False
+    with (landing / drop.path).open("rb") as file:
+        return source_file(drop.path, hashlib.file_digest(file, "sha256").hexdigest()) in read.files
 
 
 def _is_over(drop: Drop) -> bool:
@@ -142,22 +162,22 @@ def run_requests(ready: Sequence[Drop]) -> Iterator[dg.RunRequest]:
         )  # fmt: skip
 
 
-def _loaded() -> dict[tuple[str, str], datetime]:
-    """When the last committed load of each raw partition began. A file of many partitions counts, under the key ``, when
-    all of them are loaded: since the oldest of those loads."""
-    con = get_lake().connect(read_only=True)
-    try:
+def _reads() -> Reads:
+    """The last committed load of each raw partition. A file of many partitions counts when all of them are loaded: since
+    the oldest of those loads, and as the files that all of them read."""
+    with get_lake().connect(read_only=True) as con:
         loads = [load for load in latest_loads(con) if load.asset.startswith("raw.")]
-    finally:
-        con.close()
-    found = {(load.asset, load.partition_key): load.started_at for load in loads if load.started_at is not None}
+    found = {
+        (load.asset, load.partition_key): Read(load.started_at, load.source_files) for load in loads if load.started_at
+    }
     for feed in feeds():
         definition = partitions_def(contract(feed.contract).partition)
         if KEY not in feed.path and definition is not None:
-            times = [found.get((feed.raw, key)) for key in definition.get_partition_keys()]
-            began = [time for time in times if time is not None]
-            if began and len(began) == len(times):
-                found[feed.raw, ""] = min(began)
+            parts = [found.get((feed.raw, key)) for key in definition.get_partition_keys()]
+            there = [part for part in parts if part is not None]
+            if there and len(there) == len(parts):
+                files = set.intersection(*(set(part.files) for part in there))
+                found[feed.raw, ""] = Read(min(part.began for part in there), tuple(files))
     return found
 
 
@@ -170,9 +190,8 @@ RAW_AND_STAGING = [asset_key(table) for feed in feeds() for table in (feed.raw, 
     description="Loads each version of each drop file once, when it is complete and its partition is over.",
 )  # fmt: skip
 def drop_sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    seen = Seen.from_cursor(context.cursor)
-    now = time_ns()
-    ready = take_new(list(drops(get_settings().landing_dir)), seen, _loaded(), now)
+    seen, landing, now = Seen.from_cursor(context.cursor), get_settings().landing_dir, time_ns()
+    ready = take_new(list(drops(landing)), seen, _reads(), landing, now)
     yield from run_requests(ready)
     if not ready:
         yield dg.SkipReason(f"No new file is complete; {len(seen.waiting)} wait.")

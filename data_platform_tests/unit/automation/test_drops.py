@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from datetime import UTC, date, datetime, timedelta
@@ -13,7 +14,7 @@ import pytest
 
 from data_platform.assets.raw import raw_assets
 from data_platform.assets.staging import staging_assets
-from data_platform.automation.drops import MAX_RUNS, OVERLAP_NS, Seen, drop_sensor, drops, run_requests, take_new
+from data_platform.automation.drops import MAX_RUNS, OVERLAP_NS, Read, Seen, drop_sensor, drops, run_requests, take_new
 from data_platform.lake.lake import get_lake
 from data_platform.lake.outcomes import LoadRecord
 from data_platform.settings import Settings
@@ -38,16 +39,20 @@ def _drop(landing: Path, table: str = "orders", key: str = DAY, text: str = "a\n
     return path
 
 
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
 class Ticks:
     """What the sensor does at each tick, with its state kept as the daemon keeps it, but without Dagster and a lake."""
 
-    def __init__(self, landing: Path, loaded: dict[tuple[str, str], datetime] | None = None) -> None:
-        self.landing, self.loaded = landing, loaded or {}
+    def __init__(self, landing: Path, reads: dict[tuple[str, str], Read] | None = None) -> None:
+        self.landing, self.reads = landing, reads or {}
         self.cursor: str | None = None
 
     def tick(self) -> list[dg.RunRequest]:
         seen = Seen.from_cursor(self.cursor)
-        ready = take_new(list(drops(self.landing)), seen, self.loaded, time_ns())
+        ready = take_new(list(drops(self.landing)), seen, self.reads, self.landing, time_ns())
         self.cursor = seen.to_cursor()
         return list(run_requests(ready))
 
@@ -55,7 +60,7 @@ class Ticks:
 def test_the_sensor_ticks_on_a_real_lake_and_loads_what_no_load_has_read(landing: Path) -> None:
     _drop(landing)
     _drop(landing, "customers")
-    began = datetime.now(UTC).replace(tzinfo=None) + timedelta(seconds=1)
+    began = _now() + timedelta(seconds=1)
     get_lake().commit((), [LoadRecord("raw.customers", DAY, "r", "committed", started_at=began)])
     cursor, requests = None, []
     with dg.DagsterInstance.ephemeral() as instance:
@@ -124,13 +129,23 @@ def test_files_of_one_day_that_arrive_together_are_one_run(landing: Path) -> Non
 
 def test_a_file_that_a_load_has_read_is_not_loaded_again(landing: Path) -> None:
     _drop(landing)
-    ticks = Ticks(landing, {("raw.orders", DAY): datetime.now(UTC).replace(tzinfo=None) + timedelta(seconds=1)})
+    ticks = Ticks(landing, {("raw.orders", DAY): Read(_now() + timedelta(seconds=1), ())})
     assert [ticks.tick() for _ in range(3)] == [[], [], []]
 
 
 def test_a_file_that_changed_after_the_load_began_is_loaded(landing: Path) -> None:
     _drop(landing)
-    ticks = Ticks(landing, {("raw.orders", DAY): datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=60)})
+    ticks = Ticks(landing, {("raw.orders", DAY): Read(_now() - timedelta(seconds=60), ())})
+    ticks.tick()
+    assert len(ticks.tick()) == 1
+
+
+def test_a_file_that_was_only_touched_is_not_loaded_again(landing: Path) -> None:
+    path = _drop(landing, text="a\n1\n")
+    name = f"{path.relative_to(landing).as_posix()}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}"
+    ticks = Ticks(landing, {("raw.orders", DAY): Read(_now() - timedelta(seconds=60), (name,))})
+    assert [ticks.tick() for _ in range(3)] == [[], [], []]
+    path.write_text("a\n2\n")
     ticks.tick()
     assert len(ticks.tick()) == 1
 
@@ -148,7 +163,7 @@ def test_a_backlog_is_loaded_in_portions_and_whole(landing: Path) -> None:
     for number in range(MAX_RUNS + 5):
         _drop(landing, key=(first + timedelta(days=number)).isoformat())
     seen = Seen()
-    portions = [[drop.key for drop in take_new(list(drops(landing)), seen, {}, LATER)] for _ in range(4)]
+    portions = [[drop.key for drop in take_new(list(drops(landing)), seen, {}, landing, LATER)] for _ in range(4)]
     assert [len(portion) for portion in portions] == [0, MAX_RUNS, 5, 0]
     assert len({key for portion in portions for key in portion}) == MAX_RUNS + 5
 
@@ -159,9 +174,9 @@ def test_the_cursor_stays_small_however_many_files_there_are(landing: Path) -> N
     now = max(drop.changed_ns for drop in drops(landing)) + LATER
     seen = Seen()
     for _ in range(15):
-        take_new(list(drops(landing)), seen, {}, now)
+        take_new(list(drops(landing)), seen, {}, landing, now)
     assert len(seen.to_cursor()) < 100
-    assert take_new(list(drops(landing)), seen, {}, now) == []
+    assert take_new(list(drops(landing)), seen, {}, landing, now) == []
 
 
 def test_a_file_of_many_partitions_asks_for_all_of_them(landing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,8 +185,8 @@ def test_a_file_of_many_partitions_asks_for_all_of_them(landing: Path, monkeypat
     (landing / "year").mkdir()
     (landing / "year/orders.csv").write_text("x")
     seen = Seen()
-    take_new(list(drops(landing, [source])), seen, {}, LATER)
-    (request,) = run_requests(take_new(list(drops(landing, [source])), seen, {}, LATER))
+    take_new(list(drops(landing, [source])), seen, {}, landing, LATER)
+    (request,) = run_requests(take_new(list(drops(landing, [source])), seen, {}, landing, LATER))
     assert request.partition_key is None
     assert request.tags["dagster/asset_partition_range_start"] == "2026-01-01"
     assert request.tags["dagster/asset_partition_range_end"] >= DAY
