@@ -69,10 +69,11 @@ class Lake:
                 # An engine's threads do not survive a fork.
                 self._engines, self._pid = {}, os.getpid()
             if read_only not in self._engines:
-                if read_only:
-                    self.connect().close()
                 self._engines[read_only] = self._open(read_only)
-            return self._engines[read_only].cursor()
+            connection = self._engines[read_only].cursor()
+            # Standard output is for data; the setting is a connection's, not the engine's.
+            connection.execute("SET enable_progress_bar = false")
+            return connection
 
     def close(self) -> None:
         """Closes the engines; the next `connect` opens them again."""
@@ -87,7 +88,12 @@ class Lake:
                 folder.mkdir(parents=True, exist_ok=True)
         engine = open_engine(self.settings, self.attachment)
         try:
-            tables.open_lake(engine, self.attachment, self.gate, read_only=read_only)
+            if not tables.attach(engine, self.attachment, read_only=read_only):
+                if read_only:
+                    self.connect().close()
+                    tables.attach(engine, self.attachment, read_only=True)
+                else:
+                    tables.make(engine, self.attachment, self.gate)
         except BaseException:
             engine.close()
             raise

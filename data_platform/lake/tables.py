@@ -16,16 +16,17 @@ from data_platform.lake.staging import Shape, read_shape
 _PARTITION_TYPES = ("DATE", "TIMESTAMP", "VARCHAR", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 
 
-def open_lake(con: duckdb.DuckDBPyConnection, at: Attachment, gate: Gate, *, read_only: bool) -> None:
-    """Attaches the lake, making it first when there is none. Making it is a race between processes: it is done once,
-    under the gate. Raises `CatalogError` when files are there and the catalog is not."""
-    if _attach(con, at, read_only=read_only) and _is_ready(con):
-        return
+def attach(con: duckdb.DuckDBPyConnection, at: Attachment, *, read_only: bool = False) -> bool:
+    """Attaches the lake as `lake`; False when there is none, or none that was made to the end."""
+    return _attach(con, at, read_only=read_only) and _is_ready(con)
+
+
+def make(con: duckdb.DuckDBPyConnection, at: Attachment, gate: Gate) -> None:
+    """Makes the lake and attaches it. Processes race to do so: under the gate it is done once. Raises `CatalogError`
+    when the lake's files are there and the catalog is not."""
     with gate.hold():
-        if _attach(con, at, read_only=read_only) and _is_ready(con):
+        if attach(con, at):
             return
-        if read_only:
-            raise CatalogError(f"There is no lake at `{at.place}`.", fix="load something first: data-platform backfill")
         if any(at.data_path.rglob("*.parquet")):
             raise CatalogError(
                 f"The catalog `{at.place}` is missing, but `{at.data_path}` holds its files.",

@@ -18,10 +18,11 @@ TABLE = "staging.orders"
 COLUMNS = {"order_id": "BIGINT", "writer": "INTEGER", "arrival_date": "DATE"}
 FIRST = date(2026, 1, 1)
 ROWS = 50
+POLL_SECONDS = 0.05
 
 
 def open_lake(home: str, catalog: str | None) -> Lake:
-    return Lake(load_settings(home=home, catalog=catalog))
+    return Lake(load_settings(home=home, catalog=catalog, threads=1))
 
 
 def write_days(home: str, catalog: str | None, worker: int, days: list[int], start: Barrier, done: Queue) -> None:
@@ -56,7 +57,7 @@ def read_counts(home: str, catalog: str | None, start: Barrier, stop: Event, don
     start.wait(60)
     wrong: list[str] = []
     reads = 0
-    while not stop.is_set() or reads == 0:
+    while not stop.wait(POLL_SECONDS) or reads == 0:
         try:
             counts = con.execute(f"SELECT arrival_date, count(*) FROM lake.{TABLE} GROUP BY 1").fetchall()
             wrong += [f"{day}: {count} rows" for day, count in counts if count != ROWS]
