@@ -7,7 +7,7 @@ broke it: an event costs about 12 ms, and 17 rules over 90 days would cost 18 s 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import dagster as dg
@@ -18,11 +18,13 @@ from data_platform.assets.progress import done
 from data_platform.lake.outcomes import Outcome, RuleResult
 
 DETAILED_PARTITIONS = 31  # a longer range keeps the verdicts per partition in the ledger and the partition's metadata
+NAMED = 5  # partitions that a message names
+CAUSES = "partitions"  # the failure's metadata: {asset: {partition: cause}}
 
 
 def partition_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
-    """The keys this step works on; `['']` for an unpartitioned asset."""
-    return context.partition_keys if context.has_partition_key_range or context.has_partition_key else [""]
+    """The keys this step works on; `['']` for an unpartitioned asset, whose run may have a key for others."""
+    return [""] if context.assets_def.partitions_def is None else context.partition_keys
 
 
 def report(context: dg.AssetExecutionContext, key: dg.AssetKey, outcomes: Sequence[Outcome]) -> dg.MaterializeResult[None]:
@@ -32,7 +34,7 @@ def report(context: dg.AssetExecutionContext, key: dg.AssetKey, outcomes: Sequen
     failed = [outcome for outcome in outcomes if not outcome.committed]
     if failed:
         log_good(context, key, outcomes)
-        raise failure(key, failed)
+        raise failure({key: failed})
     return result
 
 
@@ -63,27 +65,32 @@ def log_good(context: dg.AssetExecutionContext, key: dg.AssetKey, outcomes: Sequ
         context.log_event(_evaluation(key, verdict, None))
 
 
-def failure(key: dg.AssetKey, failed: Sequence[Outcome]) -> dg.Failure:
-    """The failure that names each bad partition, its cause, and the command that loads them again."""
-    table = table_of(key)
-    causes = {outcome.partition_key or table: outcome.load.error or "no cause was recorded" for outcome in failed}
-    keys = [outcome.partition_key for outcome in failed if outcome.partition_key]
-    command = resume_command(key, keys)
-    named = "; ".join(f"`{partition}`: {cause}" for partition, cause in list(causes.items())[:5])
-    more = f"; and {len(causes) - 5} more" if len(causes) > 5 else ""
-    what = f"{len(keys)} partition{'s' if len(keys) > 1 else ''} of `{table}`" if keys else f"`{table}`"
+def failure(failed: Mapping[dg.AssetKey, Sequence[Outcome]]) -> dg.Failure:
+    """The failure that names each bad partition of each asset of a step, its cause, and what to type when it is mended."""
+    texts, causes = [], {}
+    for key, outcomes in failed.items():
+        table = table_of(key)
+        found = {outcome.partition_key: outcome.load.error or "no cause was recorded" for outcome in outcomes}
+        named = "; ".join(f"`{partition or table}`: {cause}" for partition, cause in list(found.items())[:NAMED])
+        more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        count = f"{len(found)} partition{'s' if len(found) > 1 else ''} of " if "" not in found else ""
+        texts.append(f"{count}`{table}` failed: {named}{more}")
+        causes[key.to_user_string()] = found
+    command = resume_command({key: [outcome.partition_key for outcome in found] for key, found in failed.items()})
     return dg.Failure(
-        f"{what} failed: {named}{more} Fix the cause, then: {command}",
-        metadata={"partitions": dg.MetadataValue.json(causes), "resume": command},
+        f"{' '.join(texts)} Fix the cause, then: {command}",
+        metadata={CAUSES: dg.MetadataValue.json(causes), "resume": command},
         allow_retries=False,
     )
 
 
-def resume_command(key: dg.AssetKey, keys: Sequence[str]) -> str:
-    """What to type to load these partitions and everything downstream of them again."""
-    selection = f"data-platform backfill 'key:\"{key.to_user_string()}\"+'"
-    days = sorted(part[:10] for partition in keys for part in partition.split("|") if part[:4].isdigit())
-    return f"{selection} --from {days[0]} --to {days[-1]}" if days else selection
+def resume_command(failed: Mapping[dg.AssetKey, Sequence[str]]) -> str:
+    """What to type to load these partitions, and everything downstream of them, again."""
+    selection = " or ".join(f'key:"{key.to_user_string()}"+' for key in failed)
+    parts = [part for keys in failed.values() for key in keys for part in key.split("|")]
+    days = sorted(part[:10] for part in parts if part[:4].isdigit())
+    dates = f" --from {days[0]} --to {days[-1]}" if days else ""
+    return f"data-platform backfill '{selection}'{dates}"
 
 
 def _log_partition_checks(context: dg.AssetExecutionContext, key: dg.AssetKey, outcomes: Sequence[Outcome]) -> None:

@@ -7,7 +7,7 @@ import dagster as dg
 
 from data_platform.assets.metadata import column_schema
 from data_platform.assets.naming import asset_key
-from data_platform.assets.outcomes import partition_keys, resume_command
+from data_platform.assets.outcomes import CAUSES, partition_keys, resume_command
 from data_platform.assets.progress import done
 from data_platform.contracts.model import Contract
 from data_platform.contracts.registry import contracts
@@ -108,12 +108,11 @@ def _results(
 
 
 def _refusal(selected: Mapping[dg.AssetKey, str], refused: Mapping[str, str], keys: Sequence[str]) -> dg.Failure:
-    bad = [key for key, table in selected.items() if table in refused]
-    causes = {partition: "; ".join(refused.values()) for partition in keys}
-    command = resume_command(bad[0], [key for key in keys if key])
+    bad = {key: refused[table] for key, table in selected.items() if table in refused}
+    causes = {key.to_user_string(): dict.fromkeys(keys, cause) for key, cause in bad.items()}
     return dg.Failure(
-        "; ".join(refused.values()),
-        metadata={"partitions": dg.MetadataValue.json(causes), "resume": command},
+        " ".join(bad.values()),
+        metadata={CAUSES: dg.MetadataValue.json(causes), "resume": resume_command(dict.fromkeys(bad, keys))},
         allow_retries=False,
     )
 

@@ -52,29 +52,27 @@ def load_definitions() -> dg.Definitions:
 
 def run_plan(settings: Settings, defs: dg.Definitions, plan: Plan) -> Report:
     """Runs the plan with a progress bar on stderr, and then the mart days that its late rows touched."""
-    seen: set[Item] = set()
-    events = EventFiles(settings.dagster_dir)
-    with open_instance(settings) as instance, others_go_to(settings.home / "logs" / "backfill.log") as stderr:
-        with _bar(stderr) as progress:
-            task = progress.add_task("", total=plan.size)
+    log = settings.home / "logs" / "backfill.log"
+    with open_instance(settings) as instance, others_go_to(log) as stderr, _bar(stderr) as progress:
+        task, seen, events = progress.add_task("", total=plan.size), set[Item](), EventFiles(settings.dagster_dir)
 
-            def on_done(item: Item) -> None:
-                seen.add(item)
-                progress.update(task, completed=len(seen), description=item.asset.to_user_string())
+        def on_done(item: Item) -> None:
+            seen.add(item)
+            progress.update(task, completed=len(seen), description=item.asset.to_user_string())
 
-            def prepare(run_id: str) -> None:
-                instance.get_records_for_run(run_id, limit=1)  # makes the run's event file
-                events.hold(run_id)
+        def prepare(run_id: str) -> None:
+            instance.get_records_for_run(run_id, limit=1)  # makes the run's event file
+            events.hold(run_id)
 
-            engine = Engine(defs, instance, on_done, prepare)
-            try:
-                report = engine.run(plan)
-                extra = stale_part(plan, get_lake(), [item for item, fate in report.fates.items() if fate != "done"])
-                if extra.size:
-                    progress.update(task, total=len(seen | set(extra.items())))
-                    report = engine.run(extra)
-            finally:
-                events.close()
+        engine = Engine(defs, instance, on_done, prepare)
+        try:
+            report = engine.run(plan)
+            extra = stale_part(plan, get_lake(), [item for item, fate in report.fates.items() if fate != "done"])
+            if extra.size:
+                progress.update(task, total=len({*plan.items(), *extra.items()}))
+                report = engine.run(extra)
+        finally:
+            events.close()
     return report
 
 
@@ -118,8 +116,11 @@ def report_data(report: Report) -> dict[str, Any]:
 
 
 def resume(report: Report) -> list[str]:
-    """What to type for each asset that failed; what it blocked is downstream of it."""
+    """What to type once the causes are mended: one command for all assets that failed on the same partitions."""
     failed: dict[dg.AssetKey, list[str]] = {}
     for item in report.having("failed"):
         failed.setdefault(item.asset, []).append(item.partition)
-    return [resume_command(asset, sorted(filter(None, keys))) for asset, keys in failed.items()]
+    alike: dict[tuple[str, ...], dict[dg.AssetKey, list[str]]] = {}
+    for asset, keys in failed.items():
+        alike.setdefault(tuple(sorted(keys)), {})[asset] = keys
+    return [resume_command(assets) for assets in alike.values()]

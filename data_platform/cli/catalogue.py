@@ -71,7 +71,7 @@ def _dimension_keys(dimension: Dimension, first_day: date, now: datetime) -> Seq
     if dimension.grain == "month":
         moment = moment.replace(day=1)
     end = datetime.combine(dimension.end, time.min) if dimension.end else datetime.max
-    keys = []
+    keys: list[str] = []
     while True:
         key = dimension.key(moment if dimension.grain == "hour" else moment.date())
         after = dimension.window(key)[1]
@@ -96,16 +96,9 @@ def _plain(partitioning: Partitioning) -> list[dict[str, Any]]:
 
 
 def _partitioning(entries: Sequence[dict[str, Any]]) -> Partitioning:
-    return Partitioning(
-        tuple(
-            Dimension(
-                entry["column"], entry["grain"],
-                start=date.fromisoformat(entry["start"]) if entry["start"] else None,
-                end=date.fromisoformat(entry["end"]) if entry["end"] else None,
-                keys=tuple(entry["keys"]),
-            )  # fmt: skip
-            for entry in entries
-        )
-    )
+    return Partitioning(tuple(_dimension(entry) for entry in entries))
 
 
+def _dimension(entry: dict[str, Any]) -> Dimension:
+    start, end = (date.fromisoformat(entry[name]) if entry[name] else None for name in ("start", "end"))
+    return Dimension(entry["column"], entry["grain"], start=start, end=end, keys=tuple(entry["keys"]))

@@ -44,7 +44,7 @@ def demo_command(form: Format) -> None:
     last = first + timedelta(days=DEFAULT_DAYS - 1)
     written = write_files(settings, first, DEFAULT_DAYS)
     note(f"{written.total_rows:,} rows in {len(written.files):,} drop files, {first} to {last}")
-    load(settings, first, last, form)
+    load_shop(settings, first, last, form)
     data = summary(settings) | {"seconds": round(time.monotonic() - started, 1)}
     emit(data, form, [
         ("Rows", data["tables"]), ("Rows that broke a rule", data["rules"]), ("Figures", data["figures"]),
@@ -67,9 +67,10 @@ def pin_start(settings: Settings) -> Settings:
     return get_settings()
 
 
-def load(settings: Settings, first: date, last: date, form: Format) -> None:
+def load_shop(settings: Settings, first: date, last: date, form: Format) -> None:
     """Backfills everything that the shop feeds; other sources' assets are left alone."""
-    from data_platform.cli.backfill import SHOWN, load_definitions, make_plan, report_data, run_plan
+    from data_platform.cli.backfill import SHOWN, load_definitions, report_data, run_plan
+    from data_platform.cli.plan import make_plan
     from data_platform.sources.registry import SOURCES
 
     others = [f'tag:"source"="{source.name}"+' for source in SOURCES if source.name != SHOP]
@@ -107,8 +108,8 @@ def table_hashes() -> dict[str, str]:
     with get_lake().connect(read_only=True) as con:
         loads = latest_loads(con)
     by_table: dict[str, list[str]] = {}
-    for load_ in sorted(loads, key=lambda found: found.partition_key):
-        by_table.setdefault(load_.asset, []).append(f"{load_.partition_key}={load_.content_hash}")
+    for load in sorted(loads, key=lambda found: found.partition_key):
+        by_table.setdefault(load.asset, []).append(f"{load.partition_key}={load.content_hash}")
     return {table: _digest(parts) for table, parts in by_table.items()}
 
 

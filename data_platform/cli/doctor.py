@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
@@ -64,12 +63,12 @@ def _safely(make: Callable[[Settings], Iterator[Check]], settings: Settings) -> 
         return [Check(name, False, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}", "report this")]
 
 
-def _python(settings: Settings) -> Iterator[Check]:
+def _python(_: Settings) -> Iterator[Check]:
     version = ".".join(map(str, sys.version_info[:3]))
     yield Check("python", (3, 11) <= sys.version_info[:2] <= (3, 13), version, "")
 
 
-def _versions(settings: Settings) -> Iterator[Check]:
+def _versions(_: Settings) -> Iterator[Check]:
     if not (LOCK.exists() and WANTED.exists()):
         yield Check("versions", True, "no lock here to compare with")
         return
@@ -106,7 +105,7 @@ def _disk(settings: Settings) -> Iterator[Check]:
     yield Check("disk", free >= LOW_DISK, f"{free / (1 << 30):.1f} GB free", "" if free >= LOW_DISK else "free some space")
 
 
-def _catalog(settings: Settings) -> Iterator[Check]:
+def _catalog(_: Settings) -> Iterator[Check]:
     lake = get_lake()
     if not lake.attachment.exists():
         yield Check("catalog", True, f"no lake yet at {lake.attachment.place}")
@@ -128,7 +127,7 @@ def _gate(settings: Settings) -> Iterator[Check]:
         yield Check("gate", True, f"a writer is at work: {error.message}")
 
 
-def _views(settings: Settings) -> Iterator[Check]:
+def _views(_: Settings) -> Iterator[Check]:
     lake = get_lake()
     if not lake.attachment.exists():
         return
@@ -151,17 +150,17 @@ def _dagster(settings: Settings) -> Iterator[Check]:
         known = (Path.cwd() / ".env").exists() and "DAGSTER_HOME" in (Path.cwd() / ".env").read_text()
         yield Check("DAGSTER_HOME", known, "set by .env" if known else "not set: `dagster` and `dg` would start an empty instance", "" if known else fix)
         return
-    same = stated.exists() and settings.dagster_dir.exists() and os.path.samefile(stated, settings.dagster_dir)
+    same = stated.exists() and settings.dagster_dir.exists() and stated.samefile(settings.dagster_dir)
     fix = "" if same else f"export DAGSTER_HOME={settings.dagster_dir}"
     yield Check("DAGSTER_HOME", same, str(stated), fix)
 
 
-def _dbt(settings: Settings) -> Iterator[Check]:
+def _dbt(_: Settings) -> Iterator[Check]:
     project = PROJECT_ROOT / "dbt" / "dbt_project.yml"
     yield Check("dbt", project.exists(), str(project), "" if project.exists() else "restore the folder dbt/ of the repository")
 
 
-def _code(settings: Settings) -> Iterator[Check]:
+def _code(_: Settings) -> Iterator[Check]:
     from data_platform.cli.backfill import load_definitions
 
     assets = load_definitions().resolve_asset_graph().materializable_asset_keys

@@ -11,10 +11,11 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Any, Literal
+from typing import Literal
 
 import dagster as dg
 
+from data_platform.assets.outcomes import CAUSES
 from data_platform.assets.progress import listening
 from data_platform.cli.plan import Definition, Item, Plan, Wave
 from data_platform.partitions import name_of
@@ -53,6 +54,10 @@ class Report:
         return all(fate == "done" for fate in self.fates.values())
 
 
+def _nothing(_: object) -> None:
+    pass
+
+
 @dataclass
 class Engine:
     """Runs plans against an instance. `on_done` is told of each item when it is over; `prepare` is called with the id
@@ -60,8 +65,8 @@ class Engine:
 
     defs: dg.Definitions
     instance: dg.DagsterInstance
-    on_done: Callable[[Item], None] = lambda item: None
-    prepare: Callable[[str], None] = lambda run_id: None
+    on_done: Callable[[Item], None] = _nothing
+    prepare: Callable[[str], None] = _nothing
     tags: Mapping[str, str] = field(default_factory=dict)
     report: Report = field(default_factory=lambda: Report(uuid.uuid4().hex[:8]))
 
@@ -81,7 +86,7 @@ class Engine:
                 return
             items = next_run(plan, wave, list(left), self._lost())
             before = len(left)
-            for item, fate, cause in self._execute(plan, wave, items):
+            for item, fate, cause in self._execute(items):
                 self._settle(item, fate, cause)
                 left.pop(item, None)
             if len(left) == before:  # nothing moved: whatever it is, it will not move by trying again
@@ -108,7 +113,7 @@ class Engine:
                 lost.append(item)
                 del left[item]
 
-    def _execute(self, plan: Plan, wave: Wave, items: Sequence[Item]) -> list[tuple[Item, Fate, str]]:
+    def _execute(self, items: Sequence[Item]) -> list[tuple[Item, Fate, str]]:
         assets = list(dict.fromkeys(item.asset for item in items))
         keys = list(dict.fromkeys(item.partition for item in items if item.partition))
         run_id = str(uuid.uuid4())
@@ -140,7 +145,9 @@ class Engine:
 
     def _fates(self, items: Sequence[Item], events: Sequence[dg.DagsterEvent], error: str) -> Iterator[tuple[Item, Fate, str]]:
         made = {
-            Item(event.asset_key, event.partition or "") for event in events if event.event_type_value == "ASSET_MATERIALIZATION"
+            Item(event.asset_key, event.partition or "")
+            for event in events
+            if event.event_type_value == "ASSET_MATERIALIZATION" and event.asset_key
         }
         failures = {event.step_key: event for event in events if event.event_type_value == "STEP_FAILURE"}
         for item in items:
@@ -199,16 +206,18 @@ def _run_in_process(engine: Engine, assets: list[dg.AssetKey], keys: list[str], 
     )  # fmt: skip
 
 
-def _cause(failure: Any, item: Item) -> str:
+def _cause(failure: dg.DagsterEvent, item: Item) -> str:
     """The cause the step named for this partition, or else what the step died of."""
     data = failure.step_failure_data
-    named = data.user_failure_data.metadata.get("partitions") if data.user_failure_data else None
+    stated = data.user_failure_data
+    named = stated.metadata.get(CAUSES) if stated else None
     causes = named.value if named is not None and isinstance(named.value, dict) else {}
-    if item.partition in causes:
-        return str(causes[item.partition])
+    cause = causes.get(item.asset.to_user_string(), {}).get(item.partition)
+    if cause:
+        return str(cause)
+    if stated and stated.description:
+        return stated.description
     error = data.error
     while error is not None and error.cause is not None:
         error = error.cause
-    return str(data.user_failure_data.description if data.user_failure_data else error.message if error else failure.message).strip()
-
-
+    return (error.message if error else str(failure.message)).strip()

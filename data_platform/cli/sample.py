@@ -38,7 +38,7 @@ def write_files(settings: Settings, first: date, days: int, scale: float = 1.0, 
         task = progress.add_task("writing drop files", total=days)
         return write_sample(
             settings.landing_dir, start=first, days=days, scale=scale, seed=seed,
-            on_day=lambda day: progress.advance(task),
+            on_day=lambda _: progress.advance(task),
         )  # fmt: skip
 
 

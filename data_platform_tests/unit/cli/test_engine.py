@@ -26,7 +26,7 @@ def asset(name: str, *deps: str, definition: dg.PartitionsDefinition | None = DA
             for key in keys:
                 if key not in broken:
                     context.log_event(dg.AssetMaterialization(name, partition=key))
-            raise dg.Failure("bad days", metadata={"partitions": dg.MetadataValue.json(hit)}, allow_retries=False)
+            raise dg.Failure("bad days", metadata={"partitions": dg.MetadataValue.json({name: hit})}, allow_retries=False)
 
     return made
 
