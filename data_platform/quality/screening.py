@@ -165,7 +165,8 @@ def _commit(job: Job, keys: list[str], outcomes: Sequence[Outcome], seen: int) -
     aside = _stage(job, f"quarantine.{contract.table}", _quarantine_sql(job))
     slices = _slices(job, contract.name, keys, staged) + _slices(job, f"quarantine.{contract.table}", keys, aside)
     whole_table = contract.key is not None and contract.key.scope == "table"
-    check = partial(_check_keys, contract, job.values(keys), seen) if whole_table else None
+    # Inside the transaction the ledger holds our own loads too.
+    check = partial(_check_keys, contract, job.values(keys), seen + len(outcomes)) if whole_table else None
     job.lake.commit(slices, [outcome.load for outcome in outcomes], check=check, message=f"screen {contract.name}")
 
 
@@ -183,10 +184,12 @@ def _slices(job: Job, table: str, keys: Sequence[str], files: Sequence[StagedFil
     return [Slice(table, job.contract.partition.values(key), tuple(found[key])) for key in keys]
 
 
-def _check_keys(contract: Contract, partitions: Sequence[Values], seen: int, con: duckdb.DuckDBPyConnection) -> None:
+def _check_keys(
+    contract: Contract, partitions: Sequence[Values], expected: int, con: duckdb.DuckDBPyConnection
+) -> None:
     """Runs inside the gate and sees the new rows. Nothing to do unless another load of this table committed since we
     judged. Raises `KeyConflict`."""
-    if contract.key is None or _committed_loads(con, contract) == seen:
+    if contract.key is None or _committed_loads(con, contract) == expected:
         return
     keys, table, ours = names(contract.key.columns), table_name(contract.name).sql, in_partitions(contract, partitions)
     taken = con.execute(f"""
