@@ -1,0 +1,145 @@
+"""Marts from staging rows to committed partitions, through real dbt, the real audit and a real lake."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_platform.assets.dbt_build import build_marts
+from data_platform.assets.dbt_runner import DBT_DIR, built
+from data_platform.contracts.registry import contract
+from data_platform.lake.lake import Lake
+from data_platform.lake.outcomes import Outcome
+
+DAYS = ["2026-01-01", "2026-01-02"]
+FACTS = ["marts.fct_orders", "marts.fct_order_items", "marts.fct_payments", "marts.daily_revenue"]
+
+
+@pytest.fixture(scope="module")
+def broken_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with three mistakes: a column that does not exist, a sum that is a HUGEINT, a column too many."""
+    project = tmp_path_factory.mktemp("broken") / "dbt"
+    shutil.copytree(DBT_DIR, project, ignore=shutil.ignore_patterns("target", "logs"))
+    for name, right, wrong in (
+        ("fct_orders", "orders.status,", "orders.no_such_column,"),
+        ("dim_dates", " year(date_day) as", " sum(year(date_day)) over () as"),
+        ("dim_products", "    updated_at\n", "    updated_at,\n    1 as extra\n"),
+    ):
+        model = project / f"models/marts/{name}.sql"
+        assert right in model.read_text()
+        model.write_text(model.read_text().replace(right, wrong))
+    return project
+
+
+def _build(lake: Lake, tables: Sequence[str], keys: Sequence[str], **options: Any) -> dict[str, list[Outcome]]:
+    return build_marts(lake, [contract(table) for table in tables], keys, "run", **options)
+
+
+def _rows(lake: Lake, sql: str) -> list[tuple[Any, ...]]:
+    con = lake.connect()
+    try:
+        return con.execute(sql).fetchall()
+    finally:
+        con.close()
+
+
+def _keys(outcomes: Sequence[Outcome], *, committed: bool) -> list[str]:
+    return [outcome.partition_key for outcome in outcomes if outcome.committed is committed]
+
+
+def test_a_business_day_is_built_from_every_arrival_day_and_rebuilt_when_late_rows_come(shop: Lake, put: Any) -> None:
+    found = _build(shop, FACTS, DAYS)
+    assert {name: _keys(outcomes, committed=True) for name, outcomes in found.items()} == dict.fromkeys(found, DAYS)
+    assert set(found) == set(FACTS)
+    assert _rows(shop, "SELECT * FROM lake.marts.daily_revenue ORDER BY ALL") == [
+        (_day(1), "DE", 2, 1, 1, Decimal("7.50"), Decimal("5.00")),
+        (_day(2), "US", 1, 1, 0, Decimal("5.00"), Decimal("0.00")),
+    ]
+    late = {"customer_id": "C00000002", "status": "paid", "total_amount": "0.00"}
+    put("staging.orders", "2026-01-05", [
+        {"order_id": "O0000000004", "country_code": "DE", "ordered_at": "2026-01-01 23:00:00", **late},
+    ])  # fmt: skip
+    _build(shop, FACTS, DAYS[:1])
+    assert _rows(shop, "SELECT order_count FROM lake.marts.daily_revenue ORDER BY revenue_date") == [(3,), (1,)]
+
+
+def test_one_mart_alone_is_built_from_what_is_committed_of_the_others(shop: Lake) -> None:
+    _build(shop, ["marts.fct_orders"], DAYS)
+    found = _build(shop, ["marts.daily_revenue"], DAYS)
+    assert list(found) == ["marts.daily_revenue"]
+    assert _rows(shop, "SELECT sum(order_count)::INT FROM lake.marts.daily_revenue") == [(3,)]
+
+
+def test_a_day_that_fails_its_audit_keeps_its_old_rows_and_so_does_what_is_built_from_it(shop: Lake, put: Any) -> None:
+    _build(shop, FACTS, DAYS)
+    before = _rows(shop, "SELECT * FROM lake.marts.daily_revenue ORDER BY ALL")
+    stranger = {"order_id": "O0000000009", "customer_id": "C99999999", "status": "paid", "country_code": "DE"}
+    put("staging.orders", "2026-01-03", [{**stranger, "total_amount": "1.00", "ordered_at": "2026-01-01 12:00:00"}])
+    found = _build(shop, FACTS, DAYS)
+    assert _keys(found["marts.fct_orders"], committed=False) == ["2026-01-01"]
+    assert _keys(found["marts.daily_revenue"], committed=False) == ["2026-01-01"]
+    assert _keys(found["marts.fct_payments"], committed=False) == []
+    assert _rows(shop, "SELECT * FROM lake.marts.daily_revenue ORDER BY ALL") == before
+    assert _rows(shop, "SELECT order_id FROM lake.failed.fct_orders WHERE _failed_rules <> ''") == [("O0000000009",)]
+
+
+def test_a_line_whose_order_is_gone_fails_its_day_and_is_not_lost(shop: Lake, put: Any) -> None:
+    put("staging.orders", "2026-01-01", [])
+    found = _build(shop, ["marts.fct_order_items"], DAYS)
+    assert _keys(found["marts.fct_order_items"], committed=False) == ["2026-01-01"]
+    assert "customer_id.not_null" in found["marts.fct_order_items"][0].load.error
+
+
+def test_days_with_a_gap_between_them_are_built_apart_and_nothing_else_is(shop: Lake, put: Any) -> None:
+    put("staging.payments", "2026-01-04", [
+        {"payment_id": "T0000000009", "order_id": "O0000000003", "method": "card", "status": "captured",
+         "amount": "5.00", "paid_at": "2026-01-04 10:00:00"},
+    ])  # fmt: skip
+    found = _build(shop, ["marts.fct_payments"], ["2026-01-04", "2026-01-01"])
+    assert _keys(found["marts.fct_payments"], committed=True) == ["2026-01-01", "2026-01-04"]
+    assert _rows(shop, "SELECT payment_date FROM lake.marts.fct_payments ORDER BY 1") == [(_day(1),), (_day(4),)]
+
+
+def test_a_model_whose_sql_fails_names_itself_and_its_cause_and_stops_only_its_readers(
+    shop: Lake, broken_project: Path
+) -> None:
+    found = _build(shop, FACTS, DAYS, dbt_dir=broken_project)
+    assert _keys(found["marts.fct_payments"], committed=True) == DAYS
+    assert _keys(found["marts.daily_revenue"], committed=False) == DAYS
+    error = found["marts.fct_orders"][0].load.error
+    assert "`fct_orders`" in error
+    assert "no_such_column" in error
+    ledger = "SELECT DISTINCT asset FROM lake.ops.loads WHERE outcome = 'failed' ORDER BY 1"
+    assert _rows(shop, ledger) == [("marts.daily_revenue",), ("marts.fct_orders",)]
+
+
+def test_a_build_leaves_no_file_behind_and_does_not_write_to_the_lake(shop: Lake) -> None:
+    before = _rows(shop, "SELECT max(snapshot_id) FROM ducklake_snapshots('lake')")
+    variables = {"window_start": DAYS[0], "window_end": DAYS[1]}
+    with built(shop.settings, ["fct_orders", "daily_revenue"], variables) as candidates:
+        assert candidates.path.exists()
+        assert candidates.built == ("fct_orders", "daily_revenue")
+    assert list((shop.settings.home / "build").iterdir()) == []
+    assert _rows(shop, "SELECT max(snapshot_id) FROM ducklake_snapshots('lake')") == before
+    _build(shop, ["marts.fct_payments"], DAYS)
+    assert list((shop.settings.home / "build").iterdir()) == []
+    attached = _rows(shop, "SELECT database_name FROM duckdb_databases() WHERE database_name LIKE 'build%'")
+    assert attached == []
+
+
+def test_dbt_refuses_a_model_that_is_not_what_its_contract_says(shop: Lake, broken_project: Path) -> None:
+    found = _build(shop, ["marts.dim_dates", "marts.dim_products"], [""], dbt_dir=broken_project)
+    for (outcome,), column in zip(found.values(), ("year_number", "extra"), strict=True):
+        assert not outcome.committed
+        assert "contract" in outcome.load.error
+        assert column in outcome.load.error
+
+
+def _day(number: int) -> date:
+    return date(2026, 1, number)
