@@ -25,7 +25,7 @@ DEFAULT_DAYS = 90
 DEFAULT_SEED = 42
 TRUTH_DIR = Path("shop", "_truth")
 _ORDERS_AT_ONCE = 45_000
-_COPY = {"csv": "FORMAT csv, HEADER", "jsonl": "FORMAT json", "parquet": "FORMAT parquet, COMPRESSION zstd"}
+_COPY = {"csv": "FORMAT csv, HEADER", "jsonl": "FORMAT json", "parquet": "FORMAT parquet, COMPRESSION snappy"}
 
 
 @dataclass

@@ -103,8 +103,7 @@ def prepare(con: duckdb.DuckDBPyConnection, seed: int) -> None:
         CREATE OR REPLACE MACRO midnight(x) AS (x + {(EPOCH - date(1970, 1, 1)).days}) * 86400;
         CREATE OR REPLACE MACRO customer_id(c) AS 'C' || lpad((c % 90000000)::VARCHAR, 8, '0');
         CREATE OR REPLACE MACRO product_id(p) AS 'P' || lpad((p % 900000)::VARCHAR, 6, '0');
-        CREATE OR REPLACE MACRO numbered(letter, x, n, width) AS
-            letter || lpad(x::VARCHAR, 4, '0') || lpad(n::VARCHAR, width, '0');
+        CREATE OR REPLACE MACRO numbered(letter, x, n, room) AS letter || (x::BIGINT * room + n)::VARCHAR;
         CREATE OR REPLACE MACRO customer_hash(c) AS hash(c, {salt["customer"]});
         CREATE OR REPLACE MACRO product_hash(p) AS hash(p, {salt["product"]});
         CREATE OR REPLACE MACRO order_hash(x, n) AS hash(n, x, {salt["order"]});
@@ -179,9 +178,10 @@ def _orders(signups: int) -> str:
     return f"""
     CREATE OR REPLACE TABLE day_orders AS
     WITH numbers AS (
-        SELECT x AS f, x, unnest(range(orders)) AS n, 0 AS role FROM days
-        UNION ALL SELECT x, x, unnest(range(orders, orders + late_orders)), 1 FROM days
-        UNION ALL SELECT x, x - 1, 20 * ((noise % 1000 + j * (last // orders_again)) % last)::BIGINT + 7, 2
+        SELECT x AS f, x, n, n AS i, (n >= orders)::INT AS role
+        FROM (SELECT x, orders, unnest(range(orders + late_orders)) AS n FROM days)
+        UNION ALL SELECT x, x - 1, 20 * ((noise % 1000 + j * (last // orders_again)) % last)::BIGINT + 7,
+            orders + late_orders + j, 2
             FROM (SELECT *, orders_before // 20 AS last, unnest(range(least(orders_again, orders_before // 20))) AS j FROM days)
     ), hashed AS (
         SELECT *, order_hash(x, n) AS b FROM numbers
@@ -200,7 +200,7 @@ def _orders(signups: int) -> str:
             ELSE 'cancelled' END AS status,
         CASE WHEN pick(b, 7, 100) < 35 THEN 1 WHEN pick(b, 7, 100) < 60 THEN 2 WHEN pick(b, 7, 100) < 77 THEN 3
             WHEN pick(b, 7, 100) < 88 THEN 4 WHEN pick(b, 7, 100) < 95 THEN 5 ELSE 6 END AS line_count,
-        country.word AS home, abroad.word AS away, numbered('O', x, n, 6) AS order_id
+        country.word AS home, abroad.word AS away, numbered('O', x, n, 1000000) AS order_id
     FROM shopped
     JOIN country_slots AS country ON country.k = pick(customer_hash(c), 1, {len(words.COUNTRY_SLOTS)})
     JOIN abroad ON abroad.k = pick(b, 10, {len(words.ABROAD)})
@@ -212,9 +212,12 @@ def _items(launches: int) -> str:
     live = _SHELF_DAYS * launches
     return f"""
     CREATE OR REPLACE TABLE day_items AS
-    WITH lines AS (
-        SELECT f, x, n, role, order_id, moment, day_start, line, hash(line, b) AS lb
-        FROM (SELECT *, unnest(range(1, line_count + 1)) AS line FROM day_orders)
+    WITH counted AS (
+        SELECT *, sum(line_count) OVER (PARTITION BY f ORDER BY i)::BIGINT - line_count AS before
+        FROM (SELECT f, x, i, role, order_id, moment, day_start, line_count, b FROM day_orders)
+    ), lines AS (
+        SELECT f, x, i, role, order_id, moment, day_start, line, before + line - 1 AS line_i, hash(line, b) AS lb
+        FROM (SELECT *, unnest(range(1, line_count + 1)) AS line FROM counted)
     ), placed AS (
         SELECT *, {launches} * (x - {_SHELF_DAYS - 1}) AS lowest,
             (floor(unit(lb, 1) * unit(lb, 1) * {live})::BIGINT * 7919) % {live} AS place
@@ -224,23 +227,22 @@ def _items(launches: int) -> str:
             CASE WHEN pick(lb, 2, 200) = 0 THEN 24 WHEN pick(lb, 2, 100) < 70 THEN 1 ELSE 2 + pick(lb, 3, 4) END AS quantity
         FROM placed
     )
-    SELECT f, n, role, order_id, moment, day_start, line, p, quantity, price(p, x) AS cents FROM chosen
+    SELECT f, i, role, order_id, moment, day_start, line, line_i, p, quantity, price(p, x) AS cents FROM chosen
     """
 
 
 _ORDERS_TEXT = """
     CREATE OR REPLACE TABLE rows_orders AS
-    WITH totals AS (SELECT f, role, n, sum(quantity * cents)::BIGINT AS total FROM day_items GROUP BY f, role, n),
-    joined AS (SELECT * FROM day_orders JOIN totals USING (f, role, n))
-    SELECT f, row_number() OVER (PARTITION BY f ORDER BY role, n) - 1 AS i, role, moment, day_start AS not_before,
+    WITH totals AS (SELECT f, i, sum(quantity * cents)::BIGINT AS total FROM day_items GROUP BY f, i)
+    SELECT f, i, role, moment, day_start AS not_before,
         order_id, customer_id(c) AS customer_id, status, CASE WHEN pick(b, 11, 25) = 0 THEN away ELSE home END AS country_code,
         eur(total) AS total_amount, ts(moment) AS ordered_at, x, n, b, total
-    FROM joined
+    FROM day_orders JOIN totals USING (f, i)
     """
 
 _ITEMS_TEXT = """
     CREATE OR REPLACE TABLE rows_order_items AS
-    SELECT f, row_number() OVER (PARTITION BY f ORDER BY role, n, line) - 1 AS i, role, moment, day_start AS not_before,
+    SELECT f, line_i AS i, role, moment, day_start AS not_before,
         order_id, line::VARCHAR AS line_number, product_id(p) AS product_id, quantity::VARCHAR AS quantity,
         eur(cents) AS unit_price, ts(moment) AS ordered_at
     FROM day_items WHERE role < 2
@@ -315,7 +317,7 @@ _PAYMENTS = """
         WHERE kind = 1 OR (kind = 0 AND n % 12 = 5 AND role < 2) OR (kind = 2 AND n % 20 = 7 AND role < 2)
     ), timed AS (SELECT * REPLACE (least(paid, not_before + 86399) AS moment) FROM kept)
     SELECT f, row_number() OVER (PARTITION BY f ORDER BY role, n, kind) - 1 AS i, role, moment, not_before,
-        numbered('T', x, CASE kind WHEN 0 THEN 700000 + n // 12 WHEN 1 THEN n ELSE 800000 + n // 20 END, 6) AS payment_id,
+        numbered('T', x, CASE kind WHEN 0 THEN 700000 + n // 12 WHEN 1 THEN n ELSE 800000 + n // 20 END, 1000000) AS payment_id,
         order_id, ['card', 'card', 'card', 'paypal', 'paypal', 'bank_transfer', 'voucher'][1 + pick(b, 12, 7)] AS method,
         ['failed', 'captured', 'refunded'][1 + kind] AS status, eur(total) AS amount, ts(moment) AS paid_at
     FROM timed
@@ -327,9 +329,10 @@ def _events(signups: int, launches: int) -> str:
     return f"""
     CREATE OR REPLACE TABLE rows_events AS
     WITH numbers AS (
-        SELECT x AS f, x, unnest(range(sessions)) AS s, 0 AS role FROM days
-        UNION ALL SELECT x, x, unnest(range(sessions, sessions + late_sessions)), 1 FROM days
-        UNION ALL SELECT x, x - 1, ((noise % 1000 + j * (sessions_before // sessions_again)) % sessions_before)::BIGINT, 2
+        SELECT x AS f, x, s, s AS place, (s >= sessions)::INT AS role
+        FROM (SELECT x, sessions, unnest(range(sessions + late_sessions)) AS s FROM days)
+        UNION ALL SELECT x, x - 1, ((noise % 1000 + j * (sessions_before // sessions_again)) % sessions_before)::BIGINT,
+            sessions + late_sessions + j, 2
             FROM (SELECT *, unnest(range(least(sessions_again, sessions_before))) AS j FROM days)
     ), hashed AS (
         SELECT *, session_hash(x, s) AS b FROM numbers
@@ -342,8 +345,13 @@ def _events(signups: int, launches: int) -> str:
             second_of_day(b) AS first_second, 20 + pick(b, 9, 60) AS pace,
             CASE WHEN depth = 3 OR pick(b, 8, 100) < 35 THEN shopper(b, x - 4, {signups}) END AS c
         FROM deep
+    ), counted AS (
+        -- of a session sent again only its first event
+        SELECT *, CASE role WHEN 2 THEN 1 ELSE size END AS sent,
+            sum(sent) OVER (PARTITION BY f ORDER BY place)::BIGINT - sent AS before
+        FROM sized
     ), stepped AS (
-        SELECT *, unnest(range(0, CASE role WHEN 2 THEN 1 ELSE size END)) AS pos FROM sized
+        SELECT *, unnest(range(0, sent)) AS pos FROM counted
     ), typed AS (
         SELECT *, hash(pos, b) AS pb, CASE WHEN depth > size - 1 - pos AND pos > 0
             THEN ['add_to_cart', 'checkout', 'purchase'][depth - (size - 1 - pos)]
@@ -351,8 +359,8 @@ def _events(signups: int, launches: int) -> str:
             day_start + least(first_second + pos * pace, 86399) AS moment
         FROM stepped
     )
-    SELECT f, row_number() OVER (PARTITION BY f ORDER BY role, s, pos) - 1 AS i, role, moment, day_start AS not_before,
-        numbered('E', x, s * 10 + pos, 8) AS event_id, lower(to_hex(b)) AS session_id, customer_id(c) AS customer_id, event_type,
+    SELECT f, before + pos AS i, role, moment, day_start AS not_before,
+        numbered('E', x, s * 10 + pos, 100000000) AS event_id, lower(to_hex(b)) AS session_id, customer_id(c) AS customer_id, event_type,
         CASE event_type WHEN 'add_to_cart' THEN '/cart' WHEN 'checkout' THEN '/checkout' WHEN 'purchase' THEN '/checkout/thank-you'
             WHEN 'product_view' THEN '/products/'
                 || product_id({launches} * (x - {_SHELF_DAYS - 1}) + pick(pb, 1, {_SHELF_DAYS * launches}))

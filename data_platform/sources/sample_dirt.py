@@ -21,12 +21,12 @@ KEYS = {
 }  # fmt: skip
 # Numbers of planted rows: above those of clean rows, below those of orphans, which nothing ever has.
 _DIRTY_KEY = {
-    "customers": "'C' || (90000000 + d)", "products": "'P' || (900000 + d)", "orders": "numbered('O', x, 860000 + d, 6)",
-    "payments": "numbered('T', x, 860000 + d, 6)", "events": "numbered('E', x, 90000000 + d, 8)",
+    "customers": "'C' || (90000000 + d)", "products": "'P' || (900000 + d)", "orders": "numbered('O', x, 860000 + d, 1000000)",
+    "payments": "numbered('T', x, 860000 + d, 1000000)", "events": "numbered('E', x, 90000000 + d, 100000000)",
     "order_items": "(line_number::INT + 100 * (1 + defect))::VARCHAR",
 }  # fmt: skip
 _BLANK = "CASE j % 2 WHEN 0 THEN NULL ELSE '  ' END"
-_NO_ORDER = "numbered('O', x, 999999 - j, 6)"
+_NO_ORDER = "numbered('O', x, 999999 - j, 1000000)"
 _BAD_TIME = "left({at}, 4) || '-13-45 10:00:00'"
 _FUTURE = "ts(moment + 86400 * (1 + j % 30))"
 
