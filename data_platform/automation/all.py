@@ -9,8 +9,15 @@ import dagster as dg
 from data_platform.automation.drops import drop_sensor
 from data_platform.automation.failures import check_failure_sensor, run_failure_sensor
 from data_platform.automation.freshness import freshness_sensor
+from data_platform.automation.marts import mart_sensor
 from data_platform.automation.schedules import daily_load, daily_schedule
 
 JOBS = (daily_load,)
 SCHEDULES: Sequence[dg.ScheduleDefinition] = (daily_schedule,)
-SENSORS: Sequence[dg.SensorDefinition] = (drop_sensor, freshness_sensor, run_failure_sensor, check_failure_sensor)
+SENSORS: Sequence[dg.SensorDefinition] = (
+    drop_sensor,
+    mart_sensor,
+    freshness_sensor,
+    run_failure_sensor,
+    check_failure_sensor,
+)

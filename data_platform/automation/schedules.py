@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from data_platform.assets.naming import asset_key
+from data_platform.assets.naming import GROUPS, asset_key
 from data_platform.contracts.model import Contract
 from data_platform.contracts.registry import contracts
 from data_platform.settings import get_settings
@@ -22,15 +22,15 @@ def is_daily(contract: Contract) -> bool:
     return all(part.grain == "day" and part.start is None and part.end is None for part in dimensions)
 
 
-def daily_keys() -> list[dg.AssetKey]:
-    """Raw and staging tables, marts and their published views that are loaded each day."""
+def other_keys() -> list[dg.AssetKey]:
+    """Assets that the daily load leaves out: all layers of the tables that are not daily."""
     twins = {"staging": "raw", "marts": "published"}
-    daily = [contract for contract in contracts() if contract.layer in twins and is_daily(contract)]
-    return [asset_key(f"{layer}.{table.table}") for table in daily for layer in (table.layer, twins[table.layer])]
+    others = [table for table in contracts() if table.layer in twins and not is_daily(table)]
+    return [asset_key(f"{layer}.{table.table}") for table in others for layer in (table.layer, twins[table.layer])]
 
 
 daily_load = dg.define_asset_job(
-    "daily_load", selection=dg.AssetSelection.assets(*daily_keys()),
+    "daily_load", selection=dg.AssetSelection.groups(*GROUPS) - dg.AssetSelection.assets(*other_keys()),
     description="One day of every daily table, from its drop files to what readers see.",
 )  # fmt: skip
 
