@@ -71,7 +71,7 @@ def _group(
         specs=[specs[key] for key in keys],
         check_specs=[check for member in members for check in check_specs(member)],
         partitions_def=definition,
-        backfill_policy=dg.BackfillPolicy.single_run() if definition else None,
+        backfill_policy=dg.BackfillPolicy.single_run(),
         can_subset=True,
     )
     def marts(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
@@ -88,7 +88,7 @@ def _group(
 def _reported(
     context: dg.AssetExecutionContext, outcomes: Mapping[str, Sequence[Outcome]]
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Results when all is well; else the good partitions are logged and the first mart that failed is the failure."""
+    """Results when all is well; else the good partitions are logged and one failure names the bad ones of every mart."""
     failures = {name: failed_of(found) for name, found in outcomes.items() if failed_of(found)}
     if not failures:
         for name, found in outcomes.items():
@@ -96,10 +96,7 @@ def _reported(
         return
     for name, found in outcomes.items():
         log_good(context, asset_key(name), found)
-    raised = [failure(asset_key(name), failed) for name, failed in failures.items()]
-    for also in raised[1:]:
-        context.log.error(also.description)
-    raise raised[0]
+    raise failure({asset_key(name): failed for name, failed in failures.items()})
 
 
 def _specs() -> dict[dg.AssetKey, dg.AssetSpec]:
