@@ -29,13 +29,21 @@ ORIGIN: dict[str, tuple[type, bool, str]] = {
 def raw_contract(staging: Contract) -> Contract:
     """The contract of the raw table behind a staging table."""
     annotations: dict[str, Any] = {}
-    body: dict[str, Any] = {"__doc__": f"{staging.description.rstrip('.')}, as they came.", "__annotations__": annotations}
-    columns = {column.source: (str, True, column.description, column.pii, column.required) for column in staging.columns.values()}
+    body: dict[str, Any] = {
+        "__doc__": f"{staging.description.rstrip('.')}, as they came.",
+        "__annotations__": annotations,
+    }
+    columns = {
+        column.source: (str, True, column.description, column.pii, column.required)
+        for column in staging.columns.values()
+    }
     origin = {name: (*stated, None, True) for name, stated in ORIGIN.items()}
     for place, (name, (kind, nullable, description, pii, required)) in enumerate((columns | origin).items()):
         meta = ColumnMeta(source=name, pii=pii, required=required)
         annotations[f"column_{place}"] = kind
-        body[f"column_{place}"] = pa.Field(alias=name, nullable=nullable, description=description, metadata={META: meta})
+        body[f"column_{place}"] = pa.Field(
+            alias=name, nullable=nullable, description=description, metadata={META: meta}
+        )
     return Contract(
         name=f"raw.{staging.table}",
         model=type(f"Raw{staging.model.__name__.removeprefix('Staging')}", (pa.DataFrameModel,), body),

@@ -38,9 +38,11 @@ class Feed:
         if self.split_by is not None and KEY in self.path:
             raise ContractError(f"The feed of `{self.contract}` is split by a column, so its path cannot hold `{KEY}`.")
         if len(self.delimiter) != 1 or ord(self.delimiter) > 127 or self.delimiter in '"\r\n':
-            raise ContractError(f"The feed of `{self.contract}` has the delimiter `{self.delimiter!r}`: one ASCII character.")
+            raise ContractError(
+                f"The feed of `{self.contract}` has the delimiter `{self.delimiter!r}`: one ASCII character."
+            )
         try:
-            ascii_safe = "a\n\",".encode(codecs.lookup(self.encoding).name) == b"a\n\","
+            ascii_safe = 'a\n",'.encode(codecs.lookup(self.encoding).name) == b'a\n",'
         except (LookupError, UnicodeError):
             ascii_safe = False
         if not ascii_safe:

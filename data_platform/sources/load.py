@@ -6,12 +6,16 @@ committed. The count law of a load is `records at the source = rows staged`, che
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +35,7 @@ from data_platform.sources.reader import FileRead, read_feed
 from data_platform.sources.split import partition_sql
 
 CHUNK = 32
+MAX_READERS = 4
 SAMPLE = 3
 EXTRA_COLUMNS, UNPARSABLE_RECORDS = "extra_columns", "unparsable_records"
 OnDone = Callable[[Outcome], None]
@@ -41,7 +46,6 @@ class Job:
     """What one call of `load_raw` works with. `staging` is the feed's contract, `raw` that of the table to load."""
 
     lake: Lake
-    con: duckdb.DuckDBPyConnection
     feed: Feed
     staging: Contract
     raw: Contract
@@ -49,8 +53,13 @@ class Job:
     loaded_at: datetime
     folder: Path
 
-    def read(self, file: str) -> FileRead:
-        return read_feed(self.con, self.feed, self.staging, self.lake.settings.landing_dir, file, self.folder / "spool.parquet")
+    def read(self, con: duckdb.DuckDBPyConnection, file: str) -> FileRead:
+        spool = self.folder / f"{uuid.uuid4().hex}.parquet"
+        return read_feed(con, self.feed, self.staging, self.lake.settings.landing_dir, file, spool)
+
+    def query(self, con: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
+        with storage_errors(self.folder):
+            return con.execute(sql).fetchall()
 
     def relation(self, read: FileRead) -> str:
         """A query of the raw table's columns, partition columns aside."""
@@ -79,44 +88,36 @@ def load_raw(lake: Lake, feed: Feed, keys: Sequence[str], run_id: str, on_done: 
     cannot be read raises nothing: it is a failed outcome and a row of the ledger. `on_done` is told each outcome once.
     Raises `LakeError` when the lake itself cannot be opened."""
     done: dict[str, Outcome] = {}
-    with _job(lake, feed, run_id) as job:
-        prepared = _split(job, keys) if feed.split_by else (_one(job, key) for key in dict.fromkeys(keys))
-        for chunk in _chunks(prepared):
-            for outcome in _commit(job, chunk):
+    with _job(lake, feed, run_id) as job, ThreadPoolExecutor(_readers(lake)) as pool:
+        wanted = list(dict.fromkeys(keys))
+        whole = _split(job, wanted) if feed.split_by else None
+        for start in range(0, len(wanted), CHUNK):
+            chunk = slice(start, start + CHUNK)
+            prepared = whole[chunk] if whole is not None else list(pool.map(partial(_one, job), wanted[chunk]))
+            for outcome in _commit(job, prepared):
                 done[outcome.partition_key] = outcome
                 if on_done is not None:
                     on_done(outcome)
     return [done[key] for key in keys]
 
 
+def _readers(lake: Lake) -> int:
+    """Files read at once: a small file keeps one core busy, whatever the engine's threads."""
+    return min(lake.settings.threads or os.cpu_count() or 1, MAX_READERS)
+
+
 @contextmanager
 def _job(lake: Lake, feed: Feed, run_id: str) -> Iterator[Job]:
     staging, raw = contract_of(feed.contract), contract_of(feed.raw)
-    con = lake.connect()
-    try:
-        types = {dimension.column: dimension.duckdb_type for dimension in raw.partition.dimensions}
-        columns = {column.source: column.duckdb_type for column in raw.columns.values()}
-        lake.ensure_table(con, raw.name, columns | types, raw.partition.columns)
-        scratch = lake.settings.home / "tmp"
-        with storage_errors(scratch):
-            scratch.mkdir(parents=True, exist_ok=True)
-            folder = tempfile.TemporaryDirectory(prefix="read-", dir=scratch)
-        with folder as name:
-            yield Job(lake, con, feed, staging, raw, run_id, utc_now(), Path(name))
-    finally:
-        con.close()
-
-
-def _chunks(prepared: Iterator[Ready] | Sequence[Ready]) -> Iterator[list[Ready]]:
-    """Chunks of what is ready, so that a long range commits as it goes."""
-    chunk: list[Ready] = []
-    for ready in prepared:
-        chunk.append(ready)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+    types = {dimension.column: dimension.duckdb_type for dimension in raw.partition.dimensions}
+    columns = {column.source: column.duckdb_type for column in raw.columns.values()}
+    lake.ensure_table(None, raw.name, columns | types, raw.partition.columns)
+    scratch = lake.settings.home / "tmp"
+    with storage_errors(scratch):
+        scratch.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix="read-", dir=scratch)
+    with folder as name:
+        yield Job(lake, feed, staging, raw, run_id, utc_now(), Path(name))
 
 
 def _one(job: Job, key: str) -> Ready:
@@ -126,10 +127,12 @@ def _one(job: Job, key: str) -> Ready:
     staged: StagedFile | None = None
     try:
         partition = job.raw.partition.values(key)
-        read = job.read(file)
-        relation = job.relation(read)
-        staged = job.lake.stage(job.con, job.raw.name, relation, partition)
-        facts = _facts(job, f"SELECT {job.facts} FROM ({relation})")[0]
+        with closing(job.lake.connect()) as con:
+            read = job.read(con, file)
+            relation = job.relation(read)
+            staged = job.lake.stage(con, job.raw.name, relation, partition)
+            facts = job.query(con, f"SELECT {job.facts} FROM ({relation})")[0]
+        read.discard()
         _check_law(file, read.records, staged.rows if staged else 0)
         outcome = _outcome(job, key, read, facts, started, time.monotonic() - clock)
         return Ready(outcome, Slice(job.raw.name, partition, (staged,) if staged else ()))
@@ -141,38 +144,42 @@ def _one(job: Job, key: str) -> Ready:
 def _split(job: Job, keys: Sequence[str]) -> list[Ready]:
     """Reads a file of many partitions once and stages the partitions asked for."""
     started, clock = utc_now(), time.monotonic()
-    file, wanted = job.feed.file(""), list(dict.fromkeys(keys))
-    files: list[StagedFile] = []
+    file, files = job.feed.file(""), []
     try:
         column, value = partition_sql(job.feed, job.raw.partition, job.lake.settings.start_date)
-        by_value = {job.raw.partition.values(key)[column]: key for key in wanted}
-        read = job.read(file)
-        relation = f"SELECT *, {value} AS {ident(column)} FROM ({job.relation(read)})"
-        facts = {row[0]: row[1:] for row in _facts(job, f"SELECT {ident(column)}, {job.facts} FROM ({relation}) GROUP BY ALL")}
-        _check_law(file, read.records, sum(row[0] for row in facts.values()))
-        chosen = ", ".join(f"{text(str(value))}::{job.raw.partition.dimensions[0].duckdb_type}" for value in by_value)
-        files = job.lake.stage_many(job.con, job.raw.name, f"SELECT * FROM ({relation}) WHERE {ident(column)} IN ({chosen})")
+        by_value = {job.raw.partition.values(key)[column]: key for key in keys}
+        chosen = ", ".join(f"{text(str(moment))}::{job.raw.partition.dimensions[0].duckdb_type}" for moment in by_value)
+        with closing(job.lake.connect()) as con:
+            read = job.read(con, file)
+            relation = f"SELECT *, {value} AS {ident(column)} FROM ({job.relation(read)})"
+            facts = {
+                row[0]: row[1:]
+                for row in job.query(con, f"SELECT {ident(column)}, {job.facts} FROM ({relation}) GROUP BY ALL")
+            }
+            nothing = job.query(con, f"SELECT {job.facts} FROM ({relation}) WHERE false")[0]
+            _check_law(file, read.records, sum(row[0] for row in facts.values()))
+            files = job.lake.stage_many(
+                con, job.raw.name, f"SELECT * FROM ({relation}) WHERE {ident(column)} IN ({chosen})"
+            )
         ready = []
         for moment, key in by_value.items():
             own = tuple(staged for staged in files if staged.partition[column] == moment)
-            found = facts.get(moment) or _facts(job, f"SELECT {job.facts} FROM ({relation}) WHERE false")[0]
+            found = facts.get(moment, nothing)
             _check_law(f"{file}, partition {key}", found[0], sum(staged.rows for staged in own))
             outcome = _outcome(job, key, read, found, started, time.monotonic() - clock)
             ready.append(Ready(outcome, Slice(job.raw.name, {column: moment}, own)))
         return ready
     except PlatformError as error:
         _discard(job, *files)
-        return [Ready(_failed(job, key, file, error, started, time.monotonic() - clock)) for key in wanted]
-
-
-def _facts(job: Job, sql: str) -> list[tuple[Any, ...]]:
-    with storage_errors(job.folder):
-        return job.con.execute(sql).fetchall()
+        return [Ready(_failed(job, key, file, error, started, time.monotonic() - clock)) for key in keys]
 
 
 def _check_law(what: str, records: int, rows: int) -> None:
     if records != rows:
-        raise LoadFailed(f"`{what}` holds {records} records, and {rows} rows were staged. Nothing was committed.", fix="data-platform doctor")
+        raise LoadFailed(
+            f"`{what}` holds {records} records, and {rows} rows were staged. Nothing was committed.",
+            fix="data-platform doctor",
+        )
 
 
 def _commit(job: Job, chunk: Sequence[Ready]) -> list[Outcome]:
@@ -209,7 +216,16 @@ def _outcome(job: Job, key: str, read: FileRead, facts: Sequence[Any], started: 
     unread = f"{aside} of {rows} set aside with their bytes"
     rules = (
         RuleResult(EXTRA_COLUMNS, "warn", not names, "warn", extra, "only columns that the contract knows", unknown),
-        RuleResult(UNPARSABLE_RECORDS, "warn", not aside, "warn", aside, "every record can be read", unread, tuple(sample or ())),
+        RuleResult(
+            UNPARSABLE_RECORDS,
+            "warn",
+            not aside,
+            "warn",
+            aside,
+            "every record can be read",
+            unread,
+            tuple(sample or ()),
+        ),
     )
     notes = {"file": read.file, "file_bytes": read.size, "extra_columns": list(read.extra_columns)}
     return Outcome(load, rules, notes)

@@ -22,8 +22,6 @@ from data_platform.sources.reader_parquet import read_parquet
 from data_platform.sources.reader_scan import Scan, check_unchanged, scan
 from data_platform.sources.reader_spool import Layout, Spool, lay_out
 
-GLOB = "*?["
-
 
 @dataclass(frozen=True)
 class FileRead:
@@ -40,6 +38,11 @@ class FileRead:
     spool: Path
     is_fast: bool
 
+    def discard(self) -> None:
+        """Removes the spool, once it is staged."""
+        self.spool.unlink(missing_ok=True)
+        self.spool.with_suffix(".source").unlink(missing_ok=True)
+
     @property
     def relation(self) -> str:
         """A query of the raw columns: source columns as VARCHAR, then `_file`, `_file_hash`, `_record` (from 1),
@@ -52,53 +55,65 @@ class FileRead:
         )
 
 
-def read_feed(con: duckdb.DuckDBPyConnection, feed: Feed, contract: Contract, landing: Path, file: str, spool: Path) -> FileRead:
-    """Reads `landing/file` into `spool`, a path for a new Parquet file. `contract` is the staging contract.
+def read_feed(
+    con: duckdb.DuckDBPyConnection, feed: Feed, contract: Contract, landing: Path, file: str, spool: Path
+) -> FileRead:
+    """Reads `landing/file` into `spool`, the path of a new Parquet file, never used before. `contract` is the staging contract.
 
     Raises `SourceError`, naming the file, when it is missing, unreadable, empty, of another kind than the feed says,
     cut off, changed while it was read, or lacks a required column; `StorageError` when the spool cannot be written."""
     found = scan(landing / file, file)
     try:
         with storage_errors(spool.parent):
-            layout, records, set_aside, is_fast = _read(con, feed, contract, found, file, spool)
+            read = _read(con, feed, contract, found, file, spool)
         check_unchanged(found, file)
     except SourceError as error:
         error.file_hash = found.sha256
         raise
-    return FileRead(file, found.sha256, found.size, records, set_aside, layout.extra, layout.known, spool, is_fast)
+    return read
 
 
 def _read(
     con: duckdb.DuckDBPyConnection, feed: Feed, contract: Contract, found: Scan, file: str, spool: Path
-) -> tuple[Layout, int, int, bool]:
+) -> FileRead:
     required = {column.source: column.required for column in contract.columns.values()}
+    source = _alias(found, spool)
     if feed.format == "parquet":
-        layout, records = read_parquet(con, _without_glob(found, spool), file, required, spool)
-        return layout, records, 0, True
+        return _file_read(file, found, *read_parquet(con, source, file, required, spool), spool)
     if feed.format == "jsonl":
         fields = jsonl.Fields(required, {column.source: column.nullable for column in contract.columns.values()})
         jsonl.refuse_other(found, file)
-        fast = jsonl.read_fast(con, _without_glob(found, spool), file, fields, spool)
+        fast = jsonl.read_fast(con, source, file, fields, spool)
         if fast is not None:
-            return fast[0], fast[1], 0, True
-        with Spool(spool, tuple(required)) as writer:
+            return _file_read(file, found, *fast, spool)
+        with Spool(_second(spool), tuple(required)) as writer:
             layout = jsonl.read_careful(found, file, fields, writer)
-        return layout, writer.records, writer.set_aside, False
+        return _file_read(file, found, layout, writer.records, writer.path, writer.set_aside, is_fast=False)
     header = csv.read_header(found.path, file, feed)
     layout = lay_out(file, header.names, required)
-    counted = csv.read_fast(con, feed, _without_glob(found, spool), header, layout, spool)
-    if counted is not None:
-        return layout, counted, 0, True
-    with Spool(spool, layout.known) as writer:
+    records = csv.read_fast(con, feed, source, header, layout, spool)
+    if records is not None:
+        return _file_read(file, found, layout, records, spool)
+    with Spool(_second(spool), layout.known) as writer:
         csv.read_careful(feed, found, file, header, layout, writer)
-    return layout, writer.records, writer.set_aside, False
+    return _file_read(file, found, layout, writer.records, writer.path, writer.set_aside, is_fast=False)
 
 
-def _without_glob(found: Scan, spool: Path) -> Scan:
-    """The same file under a name that DuckDB does not take for a pattern."""
-    if not any(mark in str(found.path) for mark in GLOB):
-        return found
+def _file_read(
+    file: str, found: Scan, layout: Layout, records: int, spool: Path, set_aside: int = 0, *, is_fast: bool = True
+) -> FileRead:
+    return FileRead(file, found.sha256, found.size, records, set_aside, layout.extra, layout.known, spool, is_fast)
+
+
+def _second(spool: Path) -> Path:
+    """The name of the careful path's spool, once what the fast path left is gone; a name that DuckDB has not seen."""
+    spool.unlink(missing_ok=True)
+    return spool.with_suffix(".careful")
+
+
+def _alias(found: Scan, spool: Path) -> Scan:
+    """The same file under a name that was never used: DuckDB may answer from its cache for a name that it knows, and
+    takes one with `*`, `?` or `[` for a pattern."""
     link = spool.with_suffix(".source")
-    link.unlink(missing_ok=True)
     link.symlink_to(found.path)
     return replace(found, path=link)

@@ -53,9 +53,17 @@ def read_header(path: Path, name: str, feed: Feed) -> Header:
         return Header(record.values, start, before.count(b"\n"), before.count(b'"'))
 
 
-def read_fast(con: duckdb.DuckDBPyConnection, feed: Feed, found: Scan, header: Header, layout: Layout, spool: Path) -> int | None:
+def read_fast(
+    con: duckdb.DuckDBPyConnection, feed: Feed, found: Scan, header: Header, layout: Layout, spool: Path
+) -> int | None:
     """Spools the file with DuckDB and returns the number of records, or None when the careful path must read it."""
-    doubtful = found.has_nul or found.bare_cr or found.quoted_apart or found.crlf not in (0, found.newlines) or not found.is_utf8
+    doubtful = (
+        found.has_nul
+        or found.bare_cr
+        or found.quoted_apart
+        or found.crlf not in (0, found.newlines)
+        or not found.is_utf8
+    )
     if doubtful or not feed.is_utf8 or header.lines != 1 or len(header.names) == 1:
         return None
     select = _select(feed, found, header, layout)
@@ -78,11 +86,10 @@ def _select(feed: Feed, found: Scan, header: Header, layout: Layout) -> str:
     names = {name: f"c{place}" for place, name in enumerate(header.names)}
     columns = ", ".join(f"'{alias}': 'VARCHAR'" for alias in names.values())
     aliases = ", ".join(f"'{alias}'" for alias in names.values())
-    line_end = r"\r\n" if found.crlf else r"\n"
     source = (
         f"read_csv({text(str(found.path))}, auto_detect=false, header=true, columns={{{columns}}}, delim={text(feed.delimiter)}, "
         f"quote='\"', escape='\"', comment='', strict_mode=true, null_padding=false, ignore_errors=false, compression='none', "
-        f"new_line='{line_end}', force_not_null=[{aliases}])"
+        f"force_not_null=[{aliases}])"
     )
     chosen = [f"{names.get(column, 'NULL::VARCHAR')} AS {ident(column)}" for column in layout.known]
     origin = [f"NULL::{kind} AS {name}" for name, kind in ORIGIN.items() if name != "_extra"]

@@ -57,17 +57,17 @@ def refuse_other(found: Scan, name: str) -> None:
         refuse_binary(file.read(HEAD), name, "JSON lines")
 
 
-def read_fast(con: duckdb.DuckDBPyConnection, found: Scan, name: str, fields: Fields, spool: Path) -> tuple[Layout, int] | None:
+def read_fast(
+    con: duckdb.DuckDBPyConnection, found: Scan, name: str, fields: Fields, spool: Path
+) -> tuple[Layout, int] | None:
     """Spools the file with DuckDB and returns its layout and number of records, or None when the careful path must
     read it. Raises `SourceError` as `Fields.layout` does."""
     doubtful = found.has_nul or found.bare_cr or found.crlf not in (0, found.newlines) or not found.is_utf8
     if doubtful or not all(_PLAIN_NAME.fullmatch(field) for field in fields.required):
         return None
-    line_end = r"\r\n" if found.crlf else r"\n"
     lines = (
         f"read_csv({text(str(found.path))}, auto_detect=false, header=false, columns={{'line': 'VARCHAR'}}, delim=chr(31), "
-        f"quote='', escape='', comment='', strict_mode=true, compression='none', force_not_null=['line'], "
-        f"new_line='{line_end}')"
+        f"quote='', escape='', comment='', strict_mode=true, compression='none', force_not_null=['line'])"
     )
     records = found.newlines + (not found.ends_with_newline)
     try:
@@ -78,23 +78,27 @@ def read_fast(con: duckdb.DuckDBPyConnection, found: Scan, name: str, fields: Fi
         is_plain = all(is_flat and len(set(keys)) == len(keys) for keys, _, is_flat in shapes)
         if not is_plain or sum(count for _, count, _ in shapes) != records or not seen.keys() <= fields.required.keys():
             return None
-        row = con.execute(f"COPY ({_select(lines, fields)}) TO {text(str(spool))} (FORMAT parquet, COMPRESSION snappy)").fetchone()
+        row = con.execute(
+            f"COPY ({_select(lines, fields)}) TO {text(str(spool))} (FORMAT parquet, COMPRESSION snappy)"
+        ).fetchone()
     except duckdb.Error:
         return None
     return (fields.layout(name, seen, records > 0), records) if row == (records,) else None
 
 
 def _select(lines: str, fields: Fields) -> str:
-    paths = ", ".join(text(f'$."{field}"') for field in fields.required)
-    values = [_value(f"found[{place}]", field) for place, field in enumerate(fields.required, 1)]
+    types = json.dumps(dict.fromkeys(fields.required, "VARCHAR"))
     origin = [f"NULL::{kind} AS {column}" for column, kind in ORIGIN.items()]
-    return f"SELECT {', '.join([*values, *origin])} FROM (SELECT line, json_extract_string(line, [{paths}]) AS found FROM {lines})"
+    chosen = ", ".join([*map(_value, fields.required), *origin])
+    return f"SELECT {chosen} FROM (SELECT line, from_json(line, {text(types)}) AS found FROM {lines})"
 
 
-def _value(found: str, field: str) -> str:
-    number = text(rf'"{re.escape(field)}"\s*:\s*(-?[0-9][-+0-9.eE]*)')
+def _value(field: str) -> str:
+    """A field as text; where that looks like a number, as the line spells it. The comparison with `:` (which follows `9`)
+    keeps the patterns off most values."""
+    found, number = f"found.{ident(field)}", text(rf'"{re.escape(field)}"\s*:\s*(-?[0-9][-+0-9.eE]*)')
     as_it_came = f"coalesce(nullif(regexp_extract(line, {number}, 1), ''), {found})"
-    return f"CASE WHEN regexp_full_match({found}, '[-+0-9.eE]+') THEN {as_it_came} ELSE {found} END AS {ident(field)}"
+    return f"CASE WHEN {found} < ':' AND regexp_full_match({found}, '[-+0-9.eE]+') THEN {as_it_came} ELSE {found} END AS {ident(field)}"
 
 
 class _Number(str):
@@ -110,7 +114,12 @@ def read_careful(found: Scan, name: str, fields: Fields, spool: Spool) -> Layout
     and as `Fields.layout` does."""
     seen: dict[str, None] = {}
     known = tuple(fields.required)
-    hooks = {"parse_float": _Number, "parse_int": _Number, "parse_constant": _refuse_constant, "object_pairs_hook": _unique}
+    hooks = {
+        "parse_float": _Number,
+        "parse_int": _Number,
+        "parse_constant": _refuse_constant,
+        "object_pairs_hook": _unique,
+    }
     parse = json.JSONDecoder(**hooks).decode  # type: ignore[arg-type]
     with open_plain(found.path, name) as file:
         lines = Lines(file, name)
@@ -179,7 +188,11 @@ def _json(value: object) -> str:
     if isinstance(value, _Number):
         return str.__str__(value)
     if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(name, ensure_ascii=False)}:{_json(item)}" for name, item in value.items()) + "}"
+        return (
+            "{"
+            + ",".join(f"{json.dumps(name, ensure_ascii=False)}:{_json(item)}" for name, item in value.items())
+            + "}"
+        )
     if isinstance(value, list):
         return "[" + ",".join(map(_json, value)) + "]"
     return json.dumps(value, ensure_ascii=False)

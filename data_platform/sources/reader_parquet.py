@@ -17,7 +17,9 @@ from data_platform.sources.reader_scan import Scan
 from data_platform.sources.reader_spool import ORIGIN, Layout, lay_out
 
 
-def read_parquet(con: duckdb.DuckDBPyConnection, found: Scan, name: str, required: Mapping[str, bool], spool: Path) -> tuple[Layout, int]:
+def read_parquet(
+    con: duckdb.DuckDBPyConnection, found: Scan, name: str, required: Mapping[str, bool], spool: Path
+) -> tuple[Layout, int]:
     """Spools the file and returns its layout and its number of rows. Raises `SourceError` for a file that is damaged,
     cut off or no Parquet."""
     source = f"read_parquet({text(str(found.path))}, hive_partitioning=false)"
@@ -28,7 +30,10 @@ def read_parquet(con: duckdb.DuckDBPyConnection, found: Scan, name: str, require
         raise _damaged(name, error) from None
     records = int(footer[0]) if footer else 0
     layout = lay_out(name, tuple(types), required)
-    chosen = [f"{_as_text(column, types[column]) if column in types else 'NULL::VARCHAR'} AS {ident(column)}" for column in layout.known]
+    chosen = [
+        f"{_as_text(column, types[column]) if column in types else 'NULL::VARCHAR'} AS {ident(column)}"
+        for column in layout.known
+    ]
     origin = [f"NULL::{kind} AS {origin_column}" for origin_column, kind in ORIGIN.items() if origin_column != "_extra"]
     extras = ", ".join(f"{text(column)}, {_as_text(column, types[column])}" for column in layout.extra)
     extra = f"json_object({extras})::VARCHAR" if extras else "NULL::VARCHAR"
@@ -39,7 +44,9 @@ def read_parquet(con: duckdb.DuckDBPyConnection, found: Scan, name: str, require
         failure = translate(error, spool.parent)
         raise (failure if isinstance(failure, StorageError) else _damaged(name, error)) from None
     if row != (records,):
-        raise SourceError(f"`{name}` holds {row[0] if row else 0} rows where its footer says {records}.", fix="deliver the file again")
+        raise SourceError(
+            f"`{name}` holds {row[0] if row else 0} rows where its footer says {records}.", fix="deliver the file again"
+        )
     return layout, records
 
 

@@ -5,8 +5,10 @@ A record is one line, or several when a quoted value holds line feeds. The gramm
 closing quote comes a delimiter or the end of the line. A blank line is no record.
 
 An unterminated quote must not swallow its neighbours: a record may go on over at most `LOOK_AHEAD_LINES` lines or
-`LOOK_AHEAD_BYTES` bytes. When the quote does not close cleanly by then, its first line alone is set aside, and the lines
-after it are read as if it were not there.
+`LOOK_AHEAD_BYTES` bytes, and there no quote may stand inside an unquoted value, so that the line on which a quoted value
+ends is never a good record by itself. When the quote does not close cleanly by then, its first line alone is set aside,
+and the lines after it are read as if it were not there. So they are when it closes but the record has the wrong number
+of values and one of the lines it took looks like a record; when none does, it is one ragged record.
 """
 
 from __future__ import annotations
@@ -50,7 +52,10 @@ class Lines:
             return self._waiting.popleft()
         start, line = self._offset, self._file.readline(MAX_LINE + 1)
         if len(line) > MAX_LINE:
-            raise SourceError(f"`{self._name}` has a line longer than {MAX_LINE >> 20} MiB at byte {start}.", fix="deliver it with line ends")
+            raise SourceError(
+                f"`{self._name}` has a line longer than {MAX_LINE >> 20} MiB at byte {start}.",
+                fix="deliver it with line ends",
+            )
         self._offset += len(line)
         return (start, line) if line else None
 
@@ -65,13 +70,13 @@ class Grammar:
         self.delimiter, self.encoding = delimiter, encoding
         mark = re.escape(delimiter)
         inside, plain = r'[^"]*+(?:""[^"]*+)*+', rf'(?:[^"{mark}\r\n][^{mark}\r\n]*+)?+'
-        value = rf'(?:"{inside}"|{plain})'
-        more, opened = rf"(?:{mark}{value})*+", rf'(?:{value}{mark})*+"{inside}'
+        value, strict = rf'(?:"{inside}"|{plain})', rf'(?:"{inside}"|[^"{mark}\r\n]*+)'
         self._value = re.compile(rf'(?:"({inside})"|({plain}))({mark}|\Z)')
-        self._closed = re.compile(rf"{value}{more}".encode())
-        self._open = re.compile(opened.encode())
-        self._tail_closed = re.compile(rf'{inside}"{more}'.encode())
-        self._tail_open = re.compile(rf'{inside}(?:"{mark}{opened})?+'.encode())
+        self._closed = re.compile(rf"{value}(?:{mark}{value})*+".encode())
+        self._strict = re.compile(rf"{strict}(?:{mark}{strict})*+".encode())
+        self._open = re.compile(rf'(?:{value}{mark})*+"{inside}'.encode())
+        self._tail_closed = re.compile(rf'{inside}"(?:{mark}{strict})*+'.encode())
+        self._tail_open = re.compile(rf'{inside}(?:"{mark}(?:{strict}{mark})*+"{inside})?+'.encode())
 
     def state(self, line: bytes, *, within_quotes: bool) -> State:
         """Where a physical line leaves a record: complete, inside a quoted value, or in no shape to go on."""
@@ -81,6 +86,20 @@ class Grammar:
         if closed.fullmatch(strip_end(line)):
             return "closed"
         return "open" if opened.fullmatch(line.rstrip(b"\n")) else "broken"
+
+    def width(self, record: bytes) -> int:
+        """The number of values of a complete record."""
+        return len(self.values(strip_end(record).decode("latin-1")))
+
+    def looks_like_record(self, line: bytes, width: int) -> bool:
+        """Whether a line could stand alone: a good record, or the begin of one that goes on."""
+        if self._strict.fullmatch(strip_end(line)):
+            return self.width(line) == width
+        return self._open.fullmatch(line.rstrip(b"\n")) is not None
+
+    def has_stray_quote(self, line: bytes) -> bool:
+        """Whether a quote stands in a value that did not begin with one."""
+        return self._strict.fullmatch(strip_end(line)) is None
 
     def values(self, text: str) -> tuple[str, ...]:
         """The values of a complete record, without its line end."""
@@ -115,36 +134,43 @@ def split(lines: Lines, grammar: Grammar, width: int | None) -> Iterator[Record]
             continue
         state = grammar.state(raw, within_quotes=False)
         if state == "open":
-            whole, broken_at = _look_ahead(lines, grammar, raw)
+            whole, ended_at = _look_ahead(lines, grammar, raw, width)
             if whole is None:
-                suspect_until = max(suspect_until, broken_at)
+                suspect_until = max(suspect_until, ended_at)
                 yield Record(offset, raw, None, "unterminated quote", is_open=True)
                 continue
             raw, state = whole, "closed"
         if state == "broken":
             yield Record(offset, raw, None, _broken(raw))
-        elif offset <= suspect_until and _has_stray_quote(raw, grammar):
+        elif offset <= suspect_until and grammar.has_stray_quote(raw):
             yield Record(offset, raw, None, "quote inside a value, after an unterminated quote")
         else:
             yield _read(offset, raw, grammar, width)
 
 
-def _look_ahead(lines: Lines, grammar: Grammar, first: bytes) -> tuple[bytes | None, int]:
-    """Takes lines until the open quote closes cleanly and returns the whole record; or gives all of them back and
-    returns None, with the offset of the line on which the quote closed in the wrong place (-1: it never closed)."""
+def _look_ahead(lines: Lines, grammar: Grammar, first: bytes, width: int | None) -> tuple[bytes | None, int]:
+    """Takes lines until the open quote closes and returns the whole record; or gives all of them back and returns None,
+    with the offset of the line that holds the next quote (-1: there is none), whose rest is then not to be trusted."""
     taken: list[Line] = []
-    size = len(first)
+    size, ended_at = len(first), -1
     while len(taken) < LOOK_AHEAD_LINES and size < LOOK_AHEAD_BYTES and (line := lines.take()) is not None:
         taken.append(line)
         size += len(line[1])
         state = grammar.state(line[1], within_quotes=True)
+        if state != "open":
+            ended_at = line[0]
         if state == "closed":
-            return first + b"".join(raw for _, raw in taken), -1
-        if state == "broken":
-            lines.give_back(taken)
-            return None, line[0]
+            whole = first + b"".join(raw for _, raw in taken)
+            if (
+                width is None
+                or grammar.width(whole) == width
+                or not any(grammar.looks_like_record(raw, width) for _, raw in taken)
+            ):
+                return whole, -1
+        if state != "open":
+            break
     lines.give_back(taken)
-    return None, -1
+    return None, ended_at
 
 
 def _read(offset: int, raw: bytes, grammar: Grammar, width: int | None) -> Record:
@@ -155,18 +181,15 @@ def _read(offset: int, raw: bytes, grammar: Grammar, width: int | None) -> Recor
         values = grammar.values(body.decode(grammar.encoding))
     except UnicodeDecodeError as error:
         is_cut = error.end == len(body) and "unexpected end" in error.reason
-        return Record(offset, raw, None, f"invalid {grammar.encoding.upper()} at byte {offset + error.start}", is_open=is_cut)
+        return Record(
+            offset, raw, None, f"invalid {grammar.encoding.upper()} at byte {offset + error.start}", is_open=is_cut
+        )
     if width is not None and len(values) != width:
-        return Record(offset, raw, None, f"{len(values)} values where the header has {width}", is_open=len(values) < width)
+        return Record(
+            offset, raw, None, f"{len(values)} values where the header has {width}", is_open=len(values) < width
+        )
     return Record(offset, raw, values)
 
 
 def _broken(raw: bytes) -> str:
     return "bare carriage return" if b"\r" in strip_end(raw) else "text after a closing quote"
-
-
-def _has_stray_quote(raw: bytes, grammar: Grammar) -> bool:
-    """Whether a quote stands in a value that did not begin with one: harmless alone, but after an unterminated quote
-    it may be that quote's other end."""
-    text = strip_end(raw).decode(grammar.encoding, "replace")
-    return any('"' in match.group(2) for match in grammar._value.finditer(text) if match.group(2))

@@ -38,7 +38,9 @@ def lay_out(name: str, header: Sequence[str], required: Mapping[str, bool]) -> L
     twice or is required and missing."""
     twice = next((column for place, column in enumerate(header) if column in header[:place]), None)
     if twice is not None:
-        raise SourceError(f"`{name}` names the column `{twice}` twice in its header.", fix="give each column its own name")
+        raise SourceError(
+            f"`{name}` names the column `{twice}` twice in its header.", fix="give each column its own name"
+        )
     missing = tuple(column for column in required if column not in header)
     extra = tuple(column for column in header if column not in required)
     for column in missing:
@@ -48,7 +50,9 @@ def lay_out(name: str, header: Sequence[str], required: Mapping[str, bool]) -> L
 
 
 def missing_column(name: str, column: str, others: Sequence[str]) -> SourceError:
-    near = did_you_mean(column, others) or f" Columns it has instead: {', '.join(f'`{other}`' for other in others[:8])}."
+    near = (
+        did_you_mean(column, others) or f" Columns it has instead: {', '.join(f'`{other}`' for other in others[:8])}."
+    )
     return SourceError(
         f"`{name}` lacks the required column `{column}`.{near if others else ''}",
         fix="deliver the file with that column, or change the contract",
@@ -58,7 +62,9 @@ def missing_column(name: str, column: str, others: Sequence[str]) -> SourceError
 def cut_off(name: str, offset: int, records: int) -> SourceError:
     """The error of a text file whose last record stops in the middle. Only a last line that has no line end and cannot
     be read counts as cut: one that ends inside its last value looks whole, and no reader can tell."""
-    error = SourceError(f"`{name}` seems cut off: its last record (byte {offset}) is incomplete.", fix="deliver the whole file again")
+    error = SourceError(
+        f"`{name}` seems cut off: its last record (byte {offset}) is incomplete.", fix="deliver the whole file again"
+    )
     error.records = records
     return error
 
@@ -67,6 +73,7 @@ class Spool:
     """Writes records to a Parquet file in batches, so that memory stays flat however large the file is."""
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self.path = path
         self._columns = tuple(columns)
         fields = [(column, pa.string()) for column in columns] + [(name, _ARROW[kind]) for name, kind in ORIGIN.items()]
         self._schema = pa.schema(fields)
@@ -94,14 +101,19 @@ class Spool:
 
     def _flush(self) -> None:
         if self._rows:
-            arrays = [pa.array(values, field.type) for values, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)]
+            arrays = [
+                pa.array(values, field.type)
+                for values, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)
+            ]
             self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
         self._rows, self._bytes = [], 0
 
     def __enter__(self) -> Spool:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             self._flush()
         self._writer.close()

@@ -33,7 +33,9 @@ def feed_of(table: str) -> Feed:
     name = table.rpartition(".")[2]
     known = {feed.table: feed for feed in feeds()}
     if name not in known:
-        raise UsageError(f"`{table}` has no feed.{did_you_mean(name, known)}", fix="declare one in a module of `sources/`")
+        raise UsageError(
+            f"`{table}` has no feed.{did_you_mean(name, known)}", fix="declare one in a module of `sources/`"
+        )
     return known[name]
 
 

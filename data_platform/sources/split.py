@@ -22,7 +22,11 @@ def partition_sql(feed: Feed, partitioning: Partitioning, start: date) -> tuple[
     if dimension.grain == "static":
         known = ", ".join(text(key) for key in dimension.keys)
         return dimension.column, f"CASE WHEN {column} IN ({known}) THEN {column} ELSE {text(dimension.keys[0])} END"
-    parsed = f"try_strptime({column}, {text(feed.split_format)})" if feed.split_format else f"try_cast({column} AS TIMESTAMP)"
+    parsed = (
+        f"try_strptime({column}, {text(feed.split_format)})"
+        if feed.split_format
+        else f"try_cast({column} AS TIMESTAMP)"
+    )
     first, last = _bounds(dimension, start)
     kind = dimension.duckdb_type
     moment = f"date_trunc('{dimension.grain}', {parsed})"
