@@ -21,7 +21,7 @@ demo: setup ## a sample shop, from drop files to published tables, and a summary
 	@$(BIN)/data-platform demo
 
 ui: setup ## the web UI and the daemon on 127.0.0.1:3000
-	@mkdir -p "$(DAGSTER_HOME)"
+	@$(BIN)/data-platform init >/dev/null
 	@$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
 
 test: setup ## the tests, but for the slow ones
@@ -34,7 +34,8 @@ check: setup ## lint, format, types, SQL, and generated files that drifted
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy data_platform
-	@$(BIN)/sqlfluff lint dbt
+	@$(BIN)/sqlfluff lint --processes 2 dbt
+	@$(BIN)/python -m data_platform.contracts.dbt_yml --check
 
 format: setup ## rewrite Python and SQL in the house style
 	@$(BIN)/ruff check --fix .
@@ -48,7 +49,7 @@ lock: setup ## compile requirements.lock from requirements.in and requirements-d
 
 online-retail: setup ## load a real shop's year of invoices: make online-retail FILE=….parquet
 	@test -n "$(FILE)" || { echo 'FILE is not set. Fix: make online-retail FILE=path/to/the/invoices.parquet' >&2; exit 2; }
-	@test -f "$(FILE)" || { echo '`$(FILE)` is not a file. Fix: make online-retail FILE=path/to/the/invoices.parquet' >&2; exit 2; }
+	@$(BIN)/data-platform land "$(FILE)" --feed online_retail_lines --load
 
 clean: ## remove .venv and caches; .platform/ with its data stays
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .env dbt/target dbt/logs *.egg-info
