@@ -9,14 +9,14 @@ import dagster as dg
 # `BackfillPolicy` is in beta; it is what makes a year's backfill one run.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
-from data_platform.assets.dbt_assets import dbt_mart_assets  # noqa: E402
+from data_platform.assets.marts import mart_assets  # noqa: E402
 from data_platform.assets.published import published_assets  # noqa: E402
 from data_platform.assets.raw import raw_assets  # noqa: E402
 from data_platform.assets.staging import staging_assets  # noqa: E402
 from data_platform.automation.all import JOBS, SCHEDULES, SENSORS  # noqa: E402
 
 defs = dg.Definitions(
-    assets=[*raw_assets(), *staging_assets(), *dbt_mart_assets(), *published_assets()],
+    assets=[*raw_assets(), *staging_assets(), *mart_assets(), *published_assets()],
     jobs=JOBS,
     schedules=SCHEDULES,
     sensors=SENSORS,
