@@ -45,7 +45,7 @@ format: setup ## rewrite Python and SQL in the house style
 lock: setup ## compile requirements.lock from requirements.in and requirements-dev.in
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
-	  requirements.in requirements-dev.in -o requirements.lock
+	  --override requirements-overrides.in requirements.in requirements-dev.in -o requirements.lock
 
 online-retail: setup ## load a real shop's year of invoices: make online-retail FILE=….parquet
 	@test -n "$(FILE)" || { echo 'FILE is not set. Fix: make online-retail FILE=path/to/the/invoices.parquet' >&2; exit 2; }
@@ -65,7 +65,7 @@ $(BIN)/python:
 $(STAMP): requirements.lock pyproject.toml | $(BIN)/python
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 

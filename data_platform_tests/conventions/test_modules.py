@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -60,6 +63,17 @@ def test_dagster_stays_in_its_rooms_and_is_used_by_its_public_names(path: Path) 
         if top.startswith("dagster"):
             assert _room(path) in DAGSTER_ROOMS or is_io_manager, f"{_name(path)}:{line} imports `{name}`"
             assert not any(part.startswith("_") for part in rest), f"{_name(path)}:{line} imports the private `{name}`"
+
+
+def test_whatever_the_package_imports_is_asked_for_by_name() -> None:
+    asked = set(re.findall(r"^([a-z0-9\-]+)", (PACKAGE.parent / "requirements.in").read_text(), re.MULTILINE))
+    owners = packages_distributions()
+    for path in MODULES:
+        for line, name in _imports(path):
+            top = name.split(".")[0]
+            if top not in sys.stdlib_module_names and top != "data_platform":
+                found = {owner.lower().replace("_", "-") for owner in owners.get(top, ())}
+                assert found & asked, f"{_name(path)}:{line} imports `{top}`, which requirements.in does not ask for"
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if path.name != "settings.py"], ids=_name)

@@ -13,7 +13,7 @@ HERE = Path(__file__).relative_to(ROOT).as_posix()
 INVOICES = re.compile(r"online.?retail", re.IGNORECASE)
 INVOICE_FILES = re.compile(
     r"""^(Makefile|README\.md|CHANGELOG\.md|docs/.*|\.ci/run
-    |data_platform/(contracts|sources)/(registry|online_retail\w*)\.py
+    |data_platform/(contracts/tables|sources)/online_retail\w*\.py
     |dbt/models/.*\.yml|dbt/models/.*online_retail\w*\.sql
     |data_platform_tests/.*online_retail\w*\.\w+|data_platform_tests/conventions/test_repository\.py)$""",
     re.VERBOSE,
