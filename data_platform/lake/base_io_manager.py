@@ -6,8 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from data_platform.contracts.registry import contracts
 from data_platform.contracts.partitioning import Grain
+from data_platform.contracts.registry import contracts
 from data_platform.errors import UsageError
 from data_platform.lake.keys import Target, stated_partitioning
 
