@@ -32,8 +32,8 @@ def segments(customers: pd.DataFrame, newest: date | None) -> pd.DataFrame:
 
     Returns the contract's columns, by customer. Equal values have equal scores, whatever the order of the rows."""
     found = customers.sort_values("customer_id", ignore_index=True)
-    days = pd.to_datetime(found["last_order_date"])
-    found["recency_days"] = (pd.Timestamp(newest) - days).dt.days if len(found) else pd.Series(dtype="int64")
+    ages = pd.to_datetime(newest or date.min) - pd.to_datetime(found["last_order_date"])
+    found["recency_days"] = ages.dt.days
     found["recency_score"] = quintiles(-found["recency_days"])
     found["frequency_score"] = quintiles(found["order_count"])
     found["monetary_score"] = quintiles((found["gross_amount"] * 100).astype("int64"))
