@@ -16,6 +16,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) .env ## make .venv from the lock, once
+	@:
 
 demo: setup ## a sample shop, from drop files to published tables, and a summary
 	@$(BIN)/data-platform demo

@@ -29,7 +29,6 @@ from data_platform.sources.declare import KEY, Feed, Source
 from data_platform.sources.load import source_file
 from data_platform.sources.registry import SOURCES, feeds
 
-MAX_RUNS = 20
 # File servers' clocks and coarse timestamps: changes this recent are looked at again.
 OVERLAP_NS = 60 * 10**9
 
@@ -108,12 +107,9 @@ def take_new(found: Sequence[Drop], seen: Seen, reads: Reads, landing: Path, now
             (dealt_with if _has_same_bytes(read, drop, landing) else complete).append(drop)
         else:
             waiting[drop.path] = drop.version
-    runs = list(_runs(complete).values())
-    ready = [drop for run in runs[:MAX_RUNS] for drop in run]
-    seen.waiting = waiting | {drop.path: drop.version for run in runs[MAX_RUNS:] for drop in run}
-    seen.watermark = max(seen.watermark, watermark)
-    seen.done = {drop.path: drop.version for drop in (*dealt_with, *ready) if drop.changed_ns > seen.watermark}
-    return ready
+    seen.waiting, seen.watermark = waiting, max(seen.watermark, watermark)
+    seen.done = {drop.path: drop.version for drop in (*dealt_with, *complete) if drop.changed_ns > seen.watermark}
+    return complete
 
 
 def _began_later(read: Read | None, drop: Drop) -> bool:
@@ -134,32 +130,49 @@ def _is_over(drop: Drop) -> bool:
     return drop.key is None or (definition is not None and definition.has_partition_key(drop.key))
 
 
-RunKey = tuple[str, Partitioning, str | None]
-
-
-def _runs(ready: Sequence[Drop]) -> dict[RunKey, list[Drop]]:
-    """What arrived together is loaded together: a feed may refer to another's rows of the same day."""
-    grouped: dict[RunKey, list[Drop]] = {}
-    for drop in ready:
-        grouped.setdefault((drop.source.name, contract(drop.feed.contract).partition, drop.key), []).append(drop)
-    return grouped
-
-
 def run_requests(ready: Sequence[Drop]) -> Iterator[dg.RunRequest]:
-    """One run per source and partition, for raw and staging of the feeds that arrived; a file of many partitions asks
-    for all of them."""
-    for (source, partitioning, key), group in _runs(ready).items():
-        versions = "\n".join(f"{drop.feed.raw}|{key}|{drop.version}" for drop in group)
-        digest = hashlib.sha256(versions.encode()).hexdigest()[:16]
-        tags = {"data_platform/trigger": "drop"}
+    """Runs for raw and staging of the feeds that arrived. What arrived together is loaded together, a range of partitions
+    in one run: rows refer to rows of other feeds and of days before, and a run costs seconds before it reads a file."""
+    batches: dict[tuple[str, Partitioning], dict[str | None, list[Drop]]] = {}
+    for drop in ready:
+        place = drop.source.name, contract(drop.feed.contract).partition
+        batches.setdefault(place, {}).setdefault(drop.key, []).append(drop)
+    for (source, partitioning), arrived in batches.items():
         definition = partitions_def(partitioning)
-        if key is None and definition is not None:
-            keys = definition.get_partition_keys()
-            tags |= {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
-        yield dg.RunRequest(
-            run_key=f"{source}/{key or 'all'}/{digest}", partition_key=key, tags=tags,
-            asset_selection=[asset_key(table) for drop in group for table in (drop.feed.raw, drop.feed.contract)],
-        )  # fmt: skip
+        keys = definition.get_partition_keys() if definition is not None else []
+        if None in arrived:
+            yield _request(source, arrived.pop(None), keys)
+        in_order = [key for key in keys if key in arrived]
+        while in_order:
+            run = _range(in_order, keys, arrived, is_multi=isinstance(definition, dg.MultiPartitionsDefinition))
+            del in_order[: len(run)]
+            yield _request(source, [drop for key in run for drop in arrived[key]], run)
+
+
+def _range(
+    left: Sequence[str], keys: Sequence[str], arrived: Mapping[str | None, Sequence[Drop]], *, is_multi: bool
+) -> list[str]:
+    """The first keys that follow each other without a gap and to which the same feeds belong."""
+    start, feeds_of = keys.index(left[0]), {drop.feed for drop in arrived[left[0]]}
+    run = [left[0]]
+    for offset, key in enumerate(left[1:], 1):
+        if is_multi or keys[start + offset] != key or {drop.feed for drop in arrived[key]} != feeds_of:
+            break
+        run.append(key)
+    return run
+
+
+def _request(source: str, group: Sequence[Drop], keys: Sequence[str]) -> dg.RunRequest:
+    """A run over `keys`, one or a range, or of an unpartitioned table when there is none."""
+    digest = hashlib.sha256("\n".join(f"{drop.path}|{drop.version}" for drop in group).encode()).hexdigest()[:16]
+    tags = {"data_platform/trigger": "drop"}
+    if len(keys) > 1:
+        tags |= {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
+    tables = dict.fromkeys(table for drop in group for table in (drop.feed.raw, drop.feed.contract))
+    return dg.RunRequest(
+        run_key=f"{source}/{digest}", partition_key=keys[0] if len(keys) == 1 else None, tags=tags,
+        asset_selection=[asset_key(table) for table in tables],
+    )  # fmt: skip
 
 
 def _reads() -> Reads:

@@ -147,7 +147,8 @@ def _verdicts(now: datetime) -> Mapping[str, tuple[Freshness | None, Alert]]:
         )
         return {CATALOG: (None, alert)}
     found: dict[str, tuple[Freshness | None, Alert]] = {}
-    for contract in contracts():
+    # A raw table is late when its staging table is: one alert is enough.
+    for contract in (*contracts("staging"), *contracts("marts")):
         if contract.freshness is not None:
             verdict = judge(now, contract, loads.get(contract.name, []), get_settings().start_date)
             found[contract.name] = (verdict, stale_alert(contract, verdict))

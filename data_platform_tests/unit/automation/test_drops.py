@@ -14,7 +14,7 @@ import pytest
 
 from data_platform.assets.raw import raw_assets
 from data_platform.assets.staging import staging_assets
-from data_platform.automation.drops import MAX_RUNS, OVERLAP_NS, Read, Seen, drop_sensor, drops, run_requests, take_new
+from data_platform.automation.drops import OVERLAP_NS, Read, Seen, drop_sensor, drops, run_requests, take_new
 from data_platform.lake.lake import get_lake
 from data_platform.lake.outcomes import LoadRecord
 from data_platform.settings import Settings
@@ -37,6 +37,10 @@ def _drop(landing: Path, table: str = "orders", key: str = DAY, text: str = "a\n
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
+
+
+def _ago(days: int) -> str:
+    return (date.today() - timedelta(days=days)).isoformat()
 
 
 def _now() -> datetime:
@@ -158,14 +162,20 @@ def test_a_file_whose_day_is_not_over_waits_for_the_end_of_the_day(landing: Path
     assert len(json.loads(ticks.cursor or "{}")["waiting"]) == 2
 
 
-def test_a_backlog_is_loaded_in_portions_and_whole(landing: Path) -> None:
-    first = date.today() - timedelta(days=MAX_RUNS + 8)
-    for number in range(MAX_RUNS + 5):
-        _drop(landing, key=(first + timedelta(days=number)).isoformat())
-    seen = Seen()
-    portions = [[drop.key for drop in take_new(list(drops(landing)), seen, {}, landing, LATER)] for _ in range(4)]
-    assert [len(portion) for portion in portions] == [0, MAX_RUNS, 5, 0]
-    assert len({key for portion in portions for key in portion}) == MAX_RUNS + 5
+def test_a_backlog_is_one_run_for_each_range_of_days_with_the_same_feeds(landing: Path) -> None:
+    for ago in (9, 8, 7, 6, 4, 3, 2):
+        _drop(landing, key=_ago(ago))
+    for ago in (7, 6, 4):
+        _drop(landing, "customers", key=_ago(ago))
+    ticks = Ticks(landing)
+    assert ticks.tick() == []
+    ranges = []
+    for request in ticks.tick():
+        first = request.tags.get("dagster/asset_partition_range_start", request.partition_key)
+        last = request.tags.get("dagster/asset_partition_range_end", request.partition_key)
+        ranges.append((first, last, len(request.asset_selection or [])))
+    assert ranges == [(_ago(9), _ago(8), 2), (_ago(7), _ago(6), 4), (_ago(4), _ago(4), 4), (_ago(3), _ago(2), 2)]
+    assert ticks.tick() == []
 
 
 def test_the_cursor_stays_small_however_many_files_there_are(landing: Path) -> None:
