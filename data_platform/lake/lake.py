@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Mapping, Sequence
 
 import duckdb
 import tenacity
 
-from data_platform.errors import LakeError, UsageError
+from data_platform.errors import LakeError, SettingsError, UsageError
 from data_platform.lake import commit as commits
 from data_platform.lake import staging, tables
 from data_platform.lake.attach import Attachment, PostgresCatalog, attachment, open_engine
@@ -83,6 +84,12 @@ class Lake:
             self._engines.clear()
 
     def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+        misleading = [part for part in self.attachment.data_path.parts if re.match(r"\w+=", part)]
+        if misleading:
+            raise SettingsError(
+                f"`PLATFORM_HOME` has a folder `{misleading[0]}`: the engine would take it for a partition's value.",
+                fix="set PLATFORM_HOME to a path without `name=`",
+            )
         for folder in (self.settings.lake_dir, self.attachment.data_path, self.settings.home / "tmp"):
             with storage_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)

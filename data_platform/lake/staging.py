@@ -51,7 +51,7 @@ class Shape:
         """The partition key of typed values, in the one spelling that `contracts.partitioning` gives it."""
         return "|".join(_key(values[name]) for name in sorted(self.partition_by))
 
-    def texts(self, table: TableName, values: Mapping[str, object]) -> dict[str, str]:
+    def texts(self, table: object, values: Mapping[str, object]) -> dict[str, str]:
         """Canonical texts of typed partition values. Raises `LakeError` for other columns."""
         if set(values) != set(self.partition_by):
             raise LakeError(f"`{table}` is partitioned by {list(self.partition_by)}, not by {list(values)}.")
@@ -168,7 +168,7 @@ def flush(files: Iterable[StagedFile]) -> None:
     """Makes the files outlive a power cut before the catalog says that they exist."""
     paths = [file.path for file in files]
     with ThreadPoolExecutor(max_workers=_FSYNC_THREADS) as pool:
-        for waited in (pool.map(_fsync, paths), pool.map(_fsync, {path.parent for path in paths})):
+        for waited in (pool.map(fsync, paths), pool.map(fsync, {path.parent for path in paths})):
             list(waited)
 
 
@@ -178,7 +178,8 @@ def _key(value: object) -> str:
     return value.strftime(KEY_FORMAT["day"]) if isinstance(value, date) else str(value)
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Waits until a file, or the entries of a folder, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -190,9 +191,14 @@ def _folder(data_path: Path, table: TableName, partition: str) -> Path:
     return data_path / table.layer / table.table / partition
 
 
-def _given(
-    con: duckdb.DuckDBPyConnection, table: TableName, shape: Shape, select_sql: str
-) -> dict[str, tuple[str, str]]:
+def cast_columns(con: duckdb.DuckDBPyConnection, table: object, shape: Shape, select_sql: str) -> str:
+    """A SELECT of all columns of the shape, cast by name, from the rows of another. Raises `LakeError`."""
+    given = _given(con, table, shape, select_sql)
+    columns = ", ".join(_cast(name, kind, given) for name, kind in shape.columns.items())
+    return f"SELECT {columns} FROM ({select_sql}) AS _rows"
+
+
+def _given(con: duckdb.DuckDBPyConnection, table: object, shape: Shape, select_sql: str) -> dict[str, tuple[str, str]]:
     """The table's columns that the select has: name → (its spelling there, its type). Raises `LakeError`."""
     by_lower = {name.lower(): name for name in shape.columns}
     found: dict[str, tuple[str, str]] = {}

@@ -16,6 +16,7 @@ _READ_ONLY = ("read-only file system", "readonly database", "read-only database"
 _DENIED = ("permission denied", "operation not permitted")
 _DAMAGED = (
     "file is not a database",
+    "unable to open database file",
     "disk image is malformed",
     "malformed database",
     "not a ducklake",
@@ -69,6 +70,9 @@ def translate(error: duckdb.Error | OSError, place: Path | str) -> PlatformError
             f"The catalog `{place}` cannot be reached: {_cause(error)}",
             fix="start the server, or check PLATFORM_CATALOG",
         )
+    if isinstance(error, duckdb.ConversionException | duckdb.InvalidInputException | duckdb.OutOfRangeException):
+        kind, _, cause = redact(str(error)).strip().splitlines()[0].partition(": ")
+        return LakeError(cause or kind, fix="mend the value, or the type that its column is to have")
     return LakeError(redact(str(error)).strip(), fix="data-platform doctor")
 
 
