@@ -50,7 +50,7 @@ lock: setup ## compile requirements.lock from requirements.in and requirements-d
 
 online-retail: setup ## load a real shop's year of invoices: make online-retail FILE=….parquet
 	@test -n "$(FILE)" || { echo 'FILE is not set. Fix: make online-retail FILE=path/to/the/invoices.parquet' >&2; exit 2; }
-	@$(BIN)/data-platform land "$(FILE)" --feed online_retail_lines --load
+	@$(BIN)/data-platform land "$(FILE)" --feed online_retail --load
 
 clean: ## remove .venv and caches; .platform/ with its data stays
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .env dbt/target dbt/logs *.egg-info
