@@ -48,13 +48,13 @@ def examine() -> list[Check]:
     except PlatformError as error:
         return [Check("settings", False, error.message, error.fix or "")]
     found = [Check("settings", True, f"PLATFORM_HOME is {settings.home}")]
-    for make in (_python, _versions, _home, _disk, _catalog, _gate, _views, _dagster, _dbt, _code):
-        found += _safely(make, settings)
+    for make in (*HERE, check_definitions):
+        found += safely(make, settings)
     return found
 
 
-def _safely(make: Callable[[Settings], Iterator[Check]], settings: Settings) -> list[Check]:
-    name = make.__name__.strip("_")
+def safely(make: Callable[[Settings], Iterator[Check]], settings: Settings) -> list[Check]:
+    name = make.__name__.removeprefix("check_")
     try:
         return list(make(settings))
     except PlatformError as error:
@@ -63,12 +63,12 @@ def _safely(make: Callable[[Settings], Iterator[Check]], settings: Settings) -> 
         return [Check(name, False, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}", "report this")]
 
 
-def _python(_: Settings) -> Iterator[Check]:
+def check_python(_: Settings) -> Iterator[Check]:
     version = ".".join(map(str, sys.version_info[:3]))
     yield Check("python", (3, 11) <= sys.version_info[:2] <= (3, 13), version, "")
 
 
-def _versions(_: Settings) -> Iterator[Check]:
+def check_versions(_: Settings) -> Iterator[Check]:
     if not (LOCK.exists() and WANTED.exists()):
         yield Check("versions", True, "no lock here to compare with")
         return
@@ -86,7 +86,7 @@ def _versions(_: Settings) -> Iterator[Check]:
     yield Check("versions", not wrong, "; ".join(wrong) or f"{len(wanted)} packages as locked", fix)
 
 
-def _home(settings: Settings) -> Iterator[Check]:
+def check_home(settings: Settings) -> Iterator[Check]:
     place = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
     try:
         with tempfile.NamedTemporaryFile(dir=place, prefix=".doctor-"):
@@ -99,13 +99,13 @@ def _home(settings: Settings) -> Iterator[Check]:
     yield Check("home", not missing, "not made yet" if missing else "writable", "data-platform init" if missing else "")
 
 
-def _disk(settings: Settings) -> Iterator[Check]:
+def check_disk(settings: Settings) -> Iterator[Check]:
     place = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
     free = shutil.disk_usage(place).free
     yield Check("disk", free >= LOW_DISK, f"{free / (1 << 30):.1f} GB free", "" if free >= LOW_DISK else "free some space")
 
 
-def _catalog(_: Settings) -> Iterator[Check]:
+def check_catalog(_: Settings) -> Iterator[Check]:
     lake = get_lake()
     if not lake.attachment.exists():
         yield Check("catalog", True, f"no lake yet at {lake.attachment.place}")
@@ -115,7 +115,7 @@ def _catalog(_: Settings) -> Iterator[Check]:
     yield Check("catalog", True, f"{lake.attachment.place} answers, snapshot {row[0] if row else 'none'}")
 
 
-def _gate(settings: Settings) -> Iterator[Check]:
+def check_gate(settings: Settings) -> Iterator[Check]:
     lake = get_lake()
     if not settings.lake_dir.exists():
         yield Check("gate", True, "free")
@@ -127,7 +127,7 @@ def _gate(settings: Settings) -> Iterator[Check]:
         yield Check("gate", True, f"a writer is at work: {error.message}")
 
 
-def _views(_: Settings) -> Iterator[Check]:
+def check_views(_: Settings) -> Iterator[Check]:
     lake = get_lake()
     if not lake.attachment.exists():
         return
@@ -141,7 +141,7 @@ def _views(_: Settings) -> Iterator[Check]:
         yield Check("published", True, f"{len(views)} views, each version is there")
 
 
-def _dagster(settings: Settings) -> Iterator[Check]:
+def check_dagster(settings: Settings) -> Iterator[Check]:
     yaml = settings.dagster_dir / "dagster.yaml"
     yield Check("dagster.yaml", yaml.exists(), str(yaml), "" if yaml.exists() else "data-platform init")
     stated = settings.dagster_home
@@ -155,13 +155,18 @@ def _dagster(settings: Settings) -> Iterator[Check]:
     yield Check("DAGSTER_HOME", same, str(stated), fix)
 
 
-def _dbt(_: Settings) -> Iterator[Check]:
+def check_dbt(_: Settings) -> Iterator[Check]:
     project = PROJECT_ROOT / "dbt" / "dbt_project.yml"
     yield Check("dbt", project.exists(), str(project), "" if project.exists() else "restore the folder dbt/ of the repository")
 
 
-def _code(_: Settings) -> Iterator[Check]:
+def check_definitions(_: Settings) -> Iterator[Check]:
     from data_platform.cli.backfill import load_definitions
 
     assets = load_definitions().resolve_asset_graph().materializable_asset_keys
     yield Check("definitions", True, f"{len(assets)} assets load")
+
+
+HERE = (
+    check_python, check_versions, check_home, check_disk, check_catalog, check_gate, check_views, check_dagster, check_dbt,
+)  # fmt: skip

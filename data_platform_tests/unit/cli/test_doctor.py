@@ -1,0 +1,105 @@
+"""What the doctor sees, and what it says to do about it. One real thing is broken in each test."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from data_platform.cli import doctor
+from data_platform.cli.home import prepare_home
+from data_platform.lake.lake import get_lake
+from data_platform.settings import Settings, get_settings
+
+
+def seen(settings: Settings) -> dict[str, doctor.Check]:
+    return {check.check: check for make in doctor.HERE for check in doctor.safely(make, settings)}
+
+
+def test_a_home_that_is_made_and_loaded_is_well(loaded: Settings) -> None:
+    prepare_home(loaded)
+    checks = seen(loaded)
+    for name in ("home", "disk", "catalog", "gate", "published", "dagster.yaml", "DAGSTER_HOME", "dbt"):
+        assert checks[name].ok and not checks[name].fix, checks[name]
+    assert "1 views" in checks["published"].found
+
+
+def test_a_home_that_is_not_made_names_the_command(settings: Settings) -> None:
+    checks = seen(settings)
+    assert not checks["dagster.yaml"].ok and checks["dagster.yaml"].fix == "data-platform init"
+    assert not settings.lake_dir.exists(), "looking makes no lake"
+
+
+def test_a_published_view_whose_version_is_gone(loaded: Settings) -> None:
+    with get_lake().connect() as con:
+        version = con.execute("SELECT max(snapshot_id) FROM ducklake_snapshots('lake')").fetchone()
+        assert version
+        con.execute("CREATE TABLE lake.staging.later (a INTEGER)")
+        view = "CREATE OR REPLACE VIEW lake.published.dim_products AS SELECT product_id FROM lake.marts.dim_products"
+        con.execute(f"{view} AT (VERSION => {version[0]})")
+        con.execute(f"CALL ducklake_expire_snapshots('lake', versions => [{version[0]}])")
+    check = seen(loaded)["published"]
+    assert not check.ok and "`published.dim_products`" in check.found
+    assert check.fix == "data-platform backfill published/dim_products"
+
+
+def test_a_damaged_catalog(loaded: Settings) -> None:
+    get_lake().close()
+    for path in loaded.lake_dir.glob("catalog.sqlite*"):
+        path.write_bytes(b"this is no database" * 300)
+    check = seen(loaded)["catalog"]
+    assert not check.ok and "damaged" in check.found and check.fix
+
+
+def test_dagster_commands_that_would_start_an_empty_instance(
+    loaded: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare_home(loaded)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    get_settings.cache_clear()
+    check = seen(get_settings())["DAGSTER_HOME"]
+    assert not check.ok and check.fix == f"export DAGSTER_HOME={loaded.dagster_dir}"
+
+
+def _hold(started: multiprocessing.synchronize.Event, done: multiprocessing.synchronize.Event) -> None:
+    with get_lake().gate.hold():
+        started.set()
+        done.wait(60)
+
+
+def test_a_gate_that_another_process_holds_is_named_with_its_holder(loaded: Settings) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    started, done = spawn.Event(), spawn.Event()
+    other = spawn.Process(target=_hold, args=(started, done))
+    other.start()
+    try:
+        assert started.wait(60)
+        assert f"process {other.pid}" in seen(loaded)["gate"].found
+    finally:
+        done.set()
+        other.join()
+
+
+def test_an_installed_version_that_is_not_the_locked_one(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(doctor.LOCK.read_text().replace("duckdb==1.5.5", "duckdb==1.5.4", 1))
+    monkeypatch.setattr(doctor, "LOCK", lock)
+    check = seen(settings)["versions"]
+    assert not check.ok and "duckdb 1.5.5, locked 1.5.4" in check.found and check.fix == "make clean setup"
+
+
+def test_a_check_that_cannot_be_made_is_one_that_failed_and_the_others_go_on(settings: Settings) -> None:
+    def check_broken(_: Settings) -> list[doctor.Check]:
+        raise RuntimeError("no idea")
+
+    (check,) = doctor.safely(check_broken, settings)  # type: ignore[arg-type]
+    assert check.check == "broken" and not check.ok and "no idea" in check.found
+
+
+@pytest.mark.slow
+def test_the_whole_examination_also_loads_the_definitions(settings: Settings) -> None:
+    checks = {check.check: check for check in doctor.examine()}
+    assert checks["definitions"].ok, checks["definitions"]
