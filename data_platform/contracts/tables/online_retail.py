@@ -68,7 +68,7 @@ class StagingOnlineRetail(pa.DataFrameModel):
 
     @pa.dataframe_check(name="only_cancellations_take_back", description="negative quantities on cancellations alone")
     def only_cancellations_take_back(cls, data):  # type: ignore[no-untyped-def]
-        return (data.table.quantity > 0) | data.table.invoice.startswith("C")
+        return (data.table.quantity >= 0) | data.table.invoice.startswith("C")
 
     @pa.dataframe_check(name="cancellations_take_back", description="cancellations with negative quantities")
     def cancellations_take_back(cls, data):  # type: ignore[no-untyped-def]
