@@ -23,9 +23,10 @@ def content_hash_sql(columns: Mapping[str, str]) -> str:
     schema = "\n".join(f"{name} {type_name(columns[name]).upper()}" for name in ordered)
     parts = [_canonical(name, columns[name]) for name in ordered]
     row = "concat(" + ", ".join(parts) + ")" if parts else "''"
-    sums = (
-        f"coalesce(sum(md5_number_lower({row})), 0)::VARCHAR, '/', coalesce(sum(md5_number_upper({row})), 0)::VARCHAR"
-    )
+    # One md5 per row: the engine computes an expression that stands twice once, and not md5_number_lower and _upper.
+    number = f"md5_number({row})"
+    lower, upper = f"({number} >> 64)::UBIGINT", f"({number} & {(1 << 64) - 1}::UHUGEINT)::UBIGINT"
+    sums = f"coalesce(sum({lower}), 0)::VARCHAR, '/', coalesce(sum({upper}), 0)::VARCHAR"
     return f"md5(concat({text(schema)}, '/', count(*)::VARCHAR, '/', {sums}))"
 
 
