@@ -78,7 +78,7 @@ def failure(failed: Mapping[dg.AssetKey, Sequence[Outcome]]) -> dg.Failure:
         causes[key.to_user_string()] = found
     command = resume_command({key: [outcome.partition_key for outcome in found] for key, found in failed.items()})
     return dg.Failure(
-        f"{' '.join(texts)} Fix the cause, then: {command}",
+        f"{' '.join(texts)}\nFix the cause, then: {command}",
         metadata={CAUSES: dg.MetadataValue.json(causes), "resume": command},
         allow_retries=False,
     )
