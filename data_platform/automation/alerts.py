@@ -55,9 +55,9 @@ class Alert:
 
 
 def send(alerts: Sequence[Alert], settings: Settings) -> list[str]:
-    """Records the alerts and tells every target, one message per kind and owner. Returns the targets that could not be
-    told, without their secrets; they are recorded too. Raises `StorageError` when the record could not be written, after
-    the targets were told."""
+    """Records the alerts and tells every target, one message per kind and owner. Returns what could not be told, without
+    its secrets: targets, and the record itself when another target was told. Raises `StorageError` when nobody was:
+    the sensor's tick shows it."""
     if not alerts:
         return []
     unwritten: StorageError | None = None
@@ -65,12 +65,15 @@ def send(alerts: Sequence[Alert], settings: Settings) -> list[str]:
         _append(settings.home, [_line(alert, settings) for alert in alerts])
     except StorageError as error:
         unwritten = error
-    failed = _tell(alerts, settings)
-    if failed and unwritten is None:
+    urls = _urls(settings)
+    failed = _tell(alerts, urls, settings)
+    if unwritten is not None:
+        if len(failed) == len(urls):
+            raise unwritten
+        return [*failed, "`alerts.jsonl`"]
+    if failed:
         told = {"alert_ids": [alert.alert_id for alert in alerts], "targets": failed}
         _append(settings.home, [{"kind": "not_delivered", "raised_at": datetime.now(UTC).isoformat(), **told}])
-    if unwritten is not None:
-        raise unwritten
     return failed
 
 
@@ -111,8 +114,11 @@ def _append(home: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         )
 
 
-def _tell(alerts: Sequence[Alert], settings: Settings) -> list[str]:
-    urls = [url for url in BETWEEN_URLS.split(settings.alert_urls.get_secret_value().strip(" ,")) if url]
+def _urls(settings: Settings) -> list[str]:
+    return [url for url in BETWEEN_URLS.split(settings.alert_urls.get_secret_value().strip(" ,")) if url]
+
+
+def _tell(alerts: Sequence[Alert], urls: Sequence[str], settings: Settings) -> list[str]:
     if not urls:
         return []
     # Apprise takes 0.3 s to import, and most processes send nothing.

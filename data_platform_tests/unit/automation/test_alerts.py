@@ -98,18 +98,27 @@ def test_tables_of_one_owner_go_stale_in_one_message(home: Path, monkeypatch: py
     assert len(_lines(home)) == 14
 
 
-def test_a_home_that_cannot_be_written_is_said_after_the_targets_were_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def unwritable(tmp_path: Path) -> Path:
+    (tmp_path / "file").write_text("")
+    return tmp_path / "file" / "home"
+
+
+def test_a_home_that_cannot_be_written_does_not_keep_the_targets_from_being_told(
+    unwritable: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import apprise
 
     told = []
     monkeypatch.setattr(apprise.Apprise, "notify", lambda self, title, body: told.append(title) or True)
-    (tmp_path / "file").write_text("")
-    settings = load_settings(home=tmp_path / "file" / "home", alert_urls="json://127.0.0.1:9")
-    with pytest.raises(StorageError, match=r"alerts\.jsonl` cannot be written"):
-        send([_alert()], settings)
+    assert send([_alert()], load_settings(home=unwritable, alert_urls="json://127.0.0.1:9")) == ["`alerts.jsonl`"]
     assert told == ["`staging.orders` is stale"]
+
+
+@pytest.mark.parametrize("urls", ["", "json://127.0.0.1:9/?retry=0"])
+def test_an_alert_that_reaches_nobody_fails_the_tick(unwritable: Path, urls: str) -> None:
+    with pytest.raises(StorageError, match=r"alerts\.jsonl` cannot be written"):
+        send([_alert()], load_settings(home=unwritable, alert_urls=urls))
 
 
 def test_secrets_of_the_settings_and_what_looks_like_one_are_taken_out(home: Path) -> None:
