@@ -69,11 +69,13 @@ class Key:
 
 @dataclass(frozen=True)
 class ForeignKey:
-    """`column` must exist as `to` in the table `references`, or the rule `<column>.exists` is broken."""
+    """`column` must exist as `to` in the table `references`, or the rule `<column>.exists` is broken. `touches` is the
+    time column there whose day a row changes too, as a refund changes the day of its order."""
 
     column: str
     references: str
     to: str
+    touches: str | None = None
 
 
 @dataclass(frozen=True)

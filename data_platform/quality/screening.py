@@ -289,11 +289,27 @@ def _counts_sql(job: Job, bits: Sequence[tuple[str, int]]) -> str:
 
 def _facts_sql(contract: Contract) -> str:
     at = ident(contract.event_time) if contract.event_time else "NULL::TIMESTAMP"
-    day = f"{ident(contract.business_time)}::DATE" if contract.business_time else "NULL::DATE"
+    days, parents = _touched_days(contract)
     types = {column.name: column.duckdb_type for column in contract.columns.values()}
     return f"""
-        SELECT {_lead(contract)}, min({at}), max({at}), list_sort(list(DISTINCT {day})), {content_hash_sql(types)}
-        FROM routed WHERE _fate = 'accepted' GROUP BY {", ".join(str(n + 1) for n in range(len(contract.partition.columns) or 1))}"""
+        SELECT {_lead(contract)}, min({at}), max({at}), {days}, {content_hash_sql(types)}
+        FROM routed {parents} WHERE _fate = 'accepted' GROUP BY {", ".join(str(n + 1) for n in range(len(contract.partition.columns) or 1))}"""
+
+
+def _touched_days(contract: Contract) -> tuple[str, str]:
+    """SQL for the business days that a partition changes, and the joins it needs: the days of its own rows, and of
+    the rows they refer to where a foreign key says so."""
+    own = f"{ident(contract.business_time)}::DATE" if contract.business_time else "NULL::DATE"
+    lists, joins = [f"list(DISTINCT {own})"], ""
+    for number, fk in enumerate(contract.foreign_keys):
+        if fk.touches:
+            joins += f""" LEFT JOIN (
+                SELECT {ident(fk.to)} AS _parent_{number}, min({ident(fk.touches)})::DATE AS _touched_{number}
+                FROM {table_name(fk.references).sql}
+                WHERE {ident(fk.to)} IN (SELECT {ident(fk.column)} FROM routed) GROUP BY 1
+            ) ON routed.{ident(fk.column)} = _parent_{number}"""
+            lists.append(f"list(DISTINCT _touched_{number})")
+    return f"list_sort(list_distinct(flatten([{', '.join(lists)}])))", joins
 
 
 def _lead(contract: Contract) -> str:

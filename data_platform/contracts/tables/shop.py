@@ -96,7 +96,7 @@ class StagingOrderItems(pa.DataFrameModel):
 @table(
     "staging.payments", grain="one row per payment", **SHOP,
     key=Key(("payment_id",), scope="table"), event_time="paid_at", business_time="paid_at",
-    foreign_keys=(ForeignKey("order_id", "staging.orders", "order_id"),),
+    foreign_keys=(ForeignKey("order_id", "staging.orders", "order_id", touches="ordered_at"),),
 )  # fmt: skip
 class StagingPayments(pa.DataFrameModel):
     """Payments and refunds as the provider reported them."""
