@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import duckdb
@@ -59,9 +60,17 @@ def slices_of(files: Sequence[StagedFile]) -> list[Slice]:
     return [Slice(group[0].table, dict(group[0].partition), tuple(group)) for group in grouped.values()]
 
 
-def apply(con: duckdb.DuckDBPyConnection, change: Change, still_held: Callable[[], bool]) -> int:
+@dataclass
+class Attempt:
+    """How far a transaction came: once COMMIT was sent, an error does not tell whether it landed."""
+
+    committing: bool = False
+
+
+def apply(con: duckdb.DuckDBPyConnection, change: Change, still_held: Callable[[], bool], attempt: Attempt) -> int:
     """Runs the transaction and returns the snapshot's id. Whatever is raised, nothing of it is committed, save when
-    the connection to the catalog is lost during COMMIT itself (`landed` tells)."""
+    the connection to the catalog is lost during COMMIT itself (`attempt` and `landed` tell)."""
+    attempt.committing = False
     con.execute("BEGIN TRANSACTION")
     try:
         for table, parts in _by_table(change.slices).items():
@@ -82,6 +91,7 @@ def apply(con: duckdb.DuckDBPyConnection, change: Change, still_held: Callable[[
                 "The commit gate was lost: the catalog's server was restarted. Nothing was committed.",
                 fix="run it again",
             )
+        attempt.committing = True
         con.execute("COMMIT")
     except BaseException:
         rollback(con)
@@ -91,10 +101,9 @@ def apply(con: duckdb.DuckDBPyConnection, change: Change, still_held: Callable[[
 
 def rollback(con: duckdb.DuckDBPyConnection) -> None:
     """Ends the transaction, if one is open."""
-    try:
+    # None is open when COMMIT itself failed, and so rolled back.
+    with suppress(duckdb.Error):
         con.execute("ROLLBACK")
-    except duckdb.Error:
-        pass  # none is open: COMMIT itself failed, and rolled back
 
 
 def snapshot_id(con: duckdb.DuckDBPyConnection) -> int:

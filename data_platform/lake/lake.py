@@ -31,6 +31,7 @@ from data_platform.settings import Settings, get_settings
 __all__ = ["Audit", "Lake", "Slice", "StagedFile", "get_lake", "slices_of"]
 log = logging.getLogger(__name__)
 ATTEMPTS = 10
+_of_the_parent: list[dict[bool, duckdb.DuckDBPyConnection]] = []
 
 
 class Lake:
@@ -67,7 +68,8 @@ class Lake:
         Raises `CatalogError` or `StorageError`."""
         with self._lock, storage_errors(self.attachment.place):
             if self._pid != os.getpid():
-                # An engine's threads do not survive a fork.
+                # An engine's threads do not survive a fork, and to free it would wait for them.
+                _of_the_parent.append(self._engines)
                 self._engines, self._pid = {}, os.getpid()
             if read_only not in self._engines:
                 self._engines[read_only] = self._open(read_only)
@@ -150,12 +152,13 @@ class Lake:
         `check(con)` runs inside the gate and the transaction and sees the new rows; what it raises undoes everything
         and reaches the caller. On any failure the staged files are removed. `gate.waited` has the wait."""
         change = commits.Change(tuple(slices), tuple(loads), tuple(audits), check, message)
+        attempt = commits.Attempt()
         try:
             with storage_errors(self.attachment.data_path):
                 staging.flush(change.files)
-            return self._commit(change)
+            return self._commit(change, attempt)
         except BaseException:
-            if not self._landed(change):
+            if not (attempt.committing and self._landed(change)):
                 staging.discard(change.files)
             raise
 
@@ -171,17 +174,17 @@ class Lake:
         if audits:
             self.commit((), audits=audits, message=f"audit of {audits[0].asset}")
 
-    def _commit(self, change: commits.Change) -> int:
+    def _commit(self, change: commits.Change, attempt: commits.Attempt) -> int:
         con = self.connect()
         try:
             with self.gate.hold(), storage_errors(self.attachment.place):
                 # Behind the gate only writers that are not ours can conflict.
-                for attempt in tenacity.Retrying(
+                for trial in tenacity.Retrying(
                     retry=tenacity.retry_if_exception(is_conflict), stop=tenacity.stop_after_attempt(ATTEMPTS),
                     wait=tenacity.wait_random_exponential(multiplier=0.02, max=1.0), reraise=True,
                 ):  # fmt: skip
-                    with attempt:
-                        return commits.apply(con, change, self.gate.still_held)
+                    with trial:
+                        return commits.apply(con, change, self.gate.still_held, attempt)
         finally:
             con.close()
         raise LakeError("The commit was not tried.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +18,13 @@ _READ_ONLY = ("read-only file system", "readonly database", "read-only database"
 _DENIED = ("permission denied", "operation not permitted")
 _DAMAGED = (
     "file is not a database",
-    "unable to open database file",
     "disk image is malformed",
     "malformed database",
     "not a ducklake",
     "no such table: ducklake",
 )
+_VAGUE = ("disk i/o error", "unable to open database file", "disk image is malformed")
+_LITTLE_BYTES = 128 * 1024
 _UNREACHABLE = (
     "unable to connect to postgres", "connection refused", "could not connect", "could not translate host name",
     "password authentication failed", "server closed the connection", "connection to server", "timeout expired",
@@ -47,6 +50,8 @@ def is_conflict(error: BaseException) -> bool:
 def translate(error: duckdb.Error | OSError, place: Path | str) -> PlatformError:
     """The platform's error for one of DuckDB's or the system's; `place` is the folder or catalog concerned."""
     said = str(error).lower()
+    if any(word in said for word in _VAGUE):
+        said = _look(Path(place), said)
     if any(word in said for word in _FULL):
         return StorageError(
             f"`{place}` has no space left; nothing was committed.", fix="free some disk space and run it again"
@@ -65,6 +70,10 @@ def translate(error: duckdb.Error | OSError, place: Path | str) -> PlatformError
         return CatalogError(
             f"The catalog `{place}` is damaged or is no catalog of a lake.", fix="restore it from a backup"
         )
+    if "disk i/o error" in said or "unable to open database file" in said:
+        return StorageError(
+            f"`{place}` could not be read or written.", fix="check the disk, and that the folder is there"
+        )
     if any(word in said for word in _UNREACHABLE):
         return CatalogError(
             f"The catalog `{place}` cannot be reached: {_cause(error)}",
@@ -74,6 +83,16 @@ def translate(error: duckdb.Error | OSError, place: Path | str) -> PlatformError
         kind, _, cause = redact(str(error)).strip().splitlines()[0].partition(": ")
         return LakeError(cause or kind, fix="mend the value, or the type that its column is to have")
     return LakeError(redact(str(error)).strip(), fix="data-platform doctor")
+
+
+def _look(place: Path, said: str) -> str:
+    """What the disk itself tells where SQLite is vague about it."""
+    folder = next((parent for parent in (place, *place.parents) if parent.is_dir()), Path("/"))
+    if shutil.disk_usage(folder).free < _LITTLE_BYTES:
+        return _FULL[0]
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return _READ_ONLY[0]
+    return said if os.access(folder, os.W_OK) else _DENIED[0]
 
 
 def _cause(error: BaseException) -> str:

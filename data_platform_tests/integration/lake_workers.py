@@ -109,12 +109,13 @@ def hold_gate(home: str, catalog: str | None, held: Event, release: Event) -> No
 
 
 def open_new_lake(home: str, catalog: str | None, start: Barrier, done: Queue) -> None:
-    """Opens a lake that may not exist yet, at the same moment as others do."""
+    """Opens a lake that may not exist yet, and makes a table in it, at the same moment as others do."""
     start.wait(60)
     try:
         began = time.monotonic()
-        con = open_lake(home, catalog).connect()
-        con.execute("SELECT * FROM lake.ops.loads LIMIT 0")
+        lake = open_lake(home, catalog)
+        lake.ensure_table(None, TABLE, COLUMNS, ("arrival_date",))
+        lake.connect().execute(f"SELECT * FROM lake.ops.loads, lake.{TABLE} LIMIT 0")
         done.put(("ok", time.monotonic() - began))
     except Exception as error:
         done.put((f"{type(error).__name__}: {error}", 0.0))

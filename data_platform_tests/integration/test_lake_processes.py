@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing as mp
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -130,3 +131,19 @@ def test_a_lake_opened_first_by_six_processes_at_once_is_made_once(home: Path, c
         lake, "SELECT value FROM __ducklake_metadata_lake.ducklake_metadata WHERE key = 'data_inlining_row_limit'"
     )
     assert option == [("0",)]
+
+
+def test_a_child_born_by_fork_uses_an_engine_and_a_gate_of_its_own(home: Path) -> None:
+    lake = seeded(home, None, 1)
+    with lake.gate.hold():
+        child = os.fork()
+        if child == 0:
+            try:
+                with pytest.raises(GateTimeout), lake.gate.hold(timeout=0.2):
+                    pass
+                os._exit(0 if len(rows(lake, f"SELECT * FROM lake.{TABLE}")) == ROWS else 1)
+            except BaseException:
+                os._exit(2)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert len(rows(lake, f"SELECT * FROM lake.{TABLE}")) == ROWS
