@@ -19,7 +19,7 @@ from data_platform.lake.sql import ident, text
 from data_platform.sources.declare import Feed
 from data_platform.sources.reader_records import Grammar, Lines, split, strip_end
 from data_platform.sources.reader_scan import Scan, open_plain, refuse_binary
-from data_platform.sources.reader_spool import ORIGIN, Layout, Spool, cut_off
+from data_platform.sources.reader_spool import ORIGIN, SPOOL_FORMAT, Layout, Spool, cut_off
 
 BOM = b"\xef\xbb\xbf"
 HEAD = 8192
@@ -68,7 +68,7 @@ def read_fast(
         return None
     select = _select(feed, found, header, layout)
     try:
-        row = con.execute(f"COPY ({select}) TO {text(str(spool))} (FORMAT parquet, COMPRESSION snappy)").fetchone()
+        row = con.execute(f"COPY ({select}) TO {text(str(spool))} ({SPOOL_FORMAT})").fetchone()
         held = con.execute(f"SELECT coalesce(sum(_length), 0) FROM read_parquet({text(str(spool))})").fetchone()
     except duckdb.Error:
         return None

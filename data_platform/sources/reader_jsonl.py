@@ -21,7 +21,7 @@ import duckdb
 from data_platform.lake.sql import ident, text
 from data_platform.sources.reader_records import Lines, strip_end
 from data_platform.sources.reader_scan import Scan, open_plain, refuse_binary
-from data_platform.sources.reader_spool import ORIGIN, Layout, Spool, cut_off, lay_out, missing_column
+from data_platform.sources.reader_spool import ORIGIN, SPOOL_FORMAT, Layout, Spool, cut_off, lay_out, missing_column
 
 HEAD = 8192
 BOM = b"\xef\xbb\xbf"
@@ -78,9 +78,7 @@ def read_fast(
         is_plain = all(is_flat and len(set(keys)) == len(keys) for keys, _, is_flat in shapes)
         if not is_plain or sum(count for _, count, _ in shapes) != records or not seen.keys() <= fields.required.keys():
             return None
-        row = con.execute(
-            f"COPY ({_select(lines, fields)}) TO {text(str(spool))} (FORMAT parquet, COMPRESSION snappy)"
-        ).fetchone()
+        row = con.execute(f"COPY ({_select(lines, fields)}) TO {text(str(spool))} ({SPOOL_FORMAT})").fetchone()
     except duckdb.Error:
         return None
     return (fields.layout(name, seen, records > 0), records) if row == (records,) else None

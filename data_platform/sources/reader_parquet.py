@@ -14,7 +14,7 @@ from data_platform.errors import SourceError, StorageError
 from data_platform.lake.sql import ident, text
 from data_platform.lake.storage import translate
 from data_platform.sources.reader_scan import Scan
-from data_platform.sources.reader_spool import ORIGIN, Layout, lay_out
+from data_platform.sources.reader_spool import ORIGIN, SPOOL_FORMAT, Layout, lay_out
 
 
 def read_parquet(
@@ -39,7 +39,7 @@ def read_parquet(
     extra = f"json_object({extras})::VARCHAR" if extras else "NULL::VARCHAR"
     select = f"SELECT {', '.join([*chosen, *origin])}, {extra} AS _extra FROM {source}"
     try:
-        row = con.execute(f"COPY ({select}) TO {text(str(spool))} (FORMAT parquet, COMPRESSION snappy)").fetchone()
+        row = con.execute(f"COPY ({select}) TO {text(str(spool))} ({SPOOL_FORMAT})").fetchone()
     except duckdb.Error as error:
         failure = translate(error, spool.parent)
         raise (failure if isinstance(failure, StorageError) else _damaged(name, error)) from None

@@ -85,12 +85,12 @@ def _scan(file: BinaryIO, path: Path, status: os.stat_result) -> Scan:
         digest.update(block)
         size += len(block)
         newlines += block.count(b"\n")
-        if found := block.count(b"\r"):
-            returns += found
+        if b"\r" in block:
+            returns += block.count(b"\r")
             crlf += block.count(b"\r\n")
         crlf += last == b"\r" and block[:1] == b"\n"
-        if found := block.count(b'"'):
-            quotes += found
+        if b'"' in block:
+            quotes += block.count(b'"')
             quoted_apart = quoted_apart or _APART.search(open_quote + block) is not None
         open_quote = b'"' if block.rstrip(b" \t").endswith(b'"') else b""
         has_nul = has_nul or b"\0" in block
