@@ -5,8 +5,9 @@ committed. No Dagster here; SQL is dbt's, rules are the contract's.
 from __future__ import annotations
 
 import json
+import logging
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -21,11 +22,14 @@ from data_platform.contracts.model import Contract
 from data_platform.contracts.partitioning import Partitioning
 from data_platform.errors import ContractError
 from data_platform.lake.lake import Lake
+from data_platform.lake.ledger import loads_since
 from data_platform.lake.outcomes import LoadRecord, Outcome
 from data_platform.lake.sql import ident, text
 from data_platform.quality.audit import build_mart
 
 OnDone = Callable[[Outcome], None]
+ATTEMPTS = 3
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,25 @@ def build_marts(
 ) -> dict[str, list[Outcome]]:  # fmt: skip
     """Builds these marts, all partitioned alike, for these keys. Returns the outcomes by contract name, in the order
     in which the marts depend on each other. A partition whose candidate fails keeps the rows it had, and so does the
-    same partition of each mart built from it; a model whose SQL fails fails all its keys."""
-    outcomes: dict[str, list[Outcome]] = {}
-    for span in spans(contracts[0].partition, keys):
-        for name, found in _build_span(lake, contracts, span, run_id, on_done, dbt_dir).items():
-            outcomes.setdefault(name, []).extend(found)
-    return outcomes
+    same partition of each mart built from it; a model whose SQL fails fails all its keys.
+
+    Rows that reach staging between dbt's read and our commit would be missed by all: their partitions are built again."""
+    partitioning, left = contracts[0].partition, list(keys)
+    outcomes: dict[str, dict[str, Outcome]] = {}
+    inputs = staging_inputs(read_manifest(manifest_path(lake.settings, dbt_dir)), {found.table for found in contracts})
+    for _ in range(ATTEMPTS):
+        seen = _snapshot(lake)
+        for span in spans(partitioning, left):
+            for name, found in _build_span(lake, contracts, span, run_id, on_done, dbt_dir).items():
+                outcomes.setdefault(name, {}).update({outcome.partition_key: outcome for outcome in found})
+        left = overtaken(lake, inputs, seen, partitioning, left)
+        if not left:
+            break
+    else:
+        log.warning(
+            "staging changed during each of %s builds of %s; these may lack rows: %s", ATTEMPTS, list(outcomes), left
+        )
+    return {name: list(found.values()) for name, found in outcomes.items()}
 
 
 def spans(partitioning: Partitioning, keys: Sequence[str]) -> list[Span]:
@@ -83,11 +100,47 @@ def parents(manifest: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     return {node["name"]: above(name) for name, node in nodes.items() if node["config"]["materialized"] != "ephemeral"}
 
 
+def staging_inputs(manifest: Mapping[str, Any], models: Collection[str]) -> list[str]:
+    """The staging tables that these models are built from, directly or through other models."""
+    nodes, found = manifest["nodes"], set[str]()
+    left = [name for name, node in nodes.items() if node["resource_type"] == "model" and node["name"] in models]
+    while left:
+        new = set(nodes.get(left.pop(), {}).get("depends_on", {}).get("nodes", ())) - found
+        found |= new
+        left += new
+    sources = [manifest["sources"][name] for name in found if name in manifest["sources"]]
+    return sorted(f"{source['schema']}.{source['name']}" for source in sources)
+
+
+def overtaken(
+    lake: Lake, inputs: Sequence[str], seen: int, partitioning: Partitioning, keys: Sequence[str]
+) -> list[str]:
+    """The keys whose rows a load of `inputs` changed after the snapshot `seen`."""
+    days: set[date] = set()
+    with lake.connect(read_only=True) as con:
+        for table in inputs:
+            changed = {load.partition_key for load in loads_since(con, seen, table, outcome="committed")}
+            # Rows may have left the days of the load that was replaced.
+            earlier = loads_since(con, -1, table, outcome="committed") if changed else []
+            days |= {day for load in earlier if load.partition_key in changed for day in load.business_days}
+    if not partitioning.dimensions:
+        return list(keys) if days else []
+    (dimension,) = partitioning.dimensions
+    windows = {key: dimension.window(key) for key in keys}
+    return [key for key, (start, end) in windows.items() if any(start.date() <= day < end.date() for day in days)]
+
+
 @lru_cache(maxsize=2)
 def read_manifest(path: Path) -> Mapping[str, Any]:
     """The manifest as a document; read once per process and version of the project."""
     found: Mapping[str, Any] = json.loads(path.read_bytes())
     return found
+
+
+def _snapshot(lake: Lake) -> int:
+    with lake.connect(read_only=True) as con:
+        row = con.execute("FROM ducklake_current_snapshot('lake')").fetchone()
+    return int(row[0]) if row else -1
 
 
 def _build_span(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from data_platform.assets import dbt_build
 from data_platform.assets.dbt_build import build_marts
 from data_platform.assets.dbt_runner import DBT_DIR, built
 from data_platform.contracts.registry import contract
@@ -67,6 +68,29 @@ def test_a_business_day_is_built_from_every_arrival_day_and_rebuilt_when_late_ro
     ])  # fmt: skip
     _build(shop, FACTS, DAYS[:1])
     assert _rows(shop, "SELECT order_count FROM lake.marts.daily_revenue ORDER BY revenue_date") == [(3,), (1,)]
+
+
+def test_rows_that_arrive_while_a_mart_is_built_are_in_it(
+    shop: Lake, put: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, arrivals = dbt_build.build_mart, iter([True])
+
+    def slow(*given: Any) -> list[Outcome]:
+        if next(arrivals, False):  # after dbt has read staging, before the first commit
+            put("staging.payments", "2026-01-06", [
+                {"payment_id": "T0000000009", "order_id": "O0000000003", "method": "card", "status": "captured",
+                 "amount": "5.00", "paid_at": "2026-01-02 10:00:00"},
+            ])  # fmt: skip
+        return real(*given)
+
+    monkeypatch.setattr(dbt_build, "build_mart", slow)
+    found = _build(shop, ["marts.fct_payments"], DAYS)
+    assert _keys(found["marts.fct_payments"], committed=True) == DAYS
+    assert _rows(shop, "SELECT count(*) FROM lake.marts.fct_payments WHERE payment_id = 'T0000000009'") == [(1,)]
+    loads = (
+        "SELECT partition_key, count(*) FROM lake.ops.loads WHERE asset = 'marts.fct_payments' GROUP BY 1 ORDER BY 1"
+    )
+    assert _rows(shop, loads) == [("2026-01-01", 1), ("2026-01-02", 2)]
 
 
 def test_one_mart_alone_is_built_from_what_is_committed_of_the_others(shop: Lake) -> None:
