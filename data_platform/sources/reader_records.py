@@ -13,11 +13,11 @@ of values and one of the lines it took looks like a record; when none does, it i
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NamedTuple
 
 from data_platform.errors import SourceError
 
@@ -28,8 +28,7 @@ State = Literal["closed", "open", "broken"]
 Line = tuple[int, bytes]
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One record with its bytes, line end included. `values` is None when `defect` says why it could not be read;
     `is_open` marks one that ends in the middle, which at the end of a file means that the file was cut off."""
 
@@ -105,6 +104,8 @@ class Grammar:
         """The values of a complete record, without its line end."""
         if '"' not in text:
             return tuple(text.split(self.delimiter))
+        if len(text) < csv.field_size_limit():
+            return tuple(next(csv.reader((text,), delimiter=self.delimiter, strict=True)))
         found, at = [], 0
         while True:
             match = self._value.match(text, at)

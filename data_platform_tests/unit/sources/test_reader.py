@@ -11,6 +11,7 @@ import pytest
 
 from data_platform.errors import SourceError
 from data_platform.sources import reader as reader_module
+from data_platform.sources import reader_records
 from data_platform_tests.unit.sources.reading import HEADER, Reader
 
 
@@ -318,3 +319,15 @@ def test_a_parquet_file_without_a_required_column_is_an_error(reader: Reader) ->
         SourceError, match=r"`x\.parquet` lacks the required column `Label text`\. Did you mean `label_text`\?"
     ):
         reader.read("x.parquet")
+
+
+def test_a_value_of_megabytes_is_read(reader: Reader) -> None:
+    large = "x," * (3 << 19)
+    found = reader.csv(f'1,"{large}","a ""b"""\n2,b,3\n'.encode())
+    assert found.rows == [("1", large, 'a "b"', None), ("2", "b", "3", None)]
+
+
+def test_a_line_without_end_is_an_error_and_not_a_full_memory(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_records, "MAX_LINE", 1000)
+    with pytest.raises(SourceError, match=r"has a line longer than .* at byte 33"):
+        reader.csv(b"1,a,2\n" + b"x" * 2000 + b"\n")
