@@ -25,7 +25,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PLATFORM_", extra="ignore", env_file_encoding="utf-8")
 
     home: Path = Field(PROJECT_ROOT / ".platform", description="Folder of all state: landing/, lake/, dagster/.")
-    catalog: SecretStr | None = Field(None, description="postgresql://… for a shared catalog; unset: SQLite under home.")
+    catalog: SecretStr | None = Field(
+        None, description="postgresql://… for a shared catalog; unset: SQLite under home."
+    )
     start_date: date = Field(date(2026, 1, 1), description="First daily partition.")
     memory: str | None = Field(None, description="DuckDB's memory limit, such as 2GB; unset: DuckDB's default.")
     threads: int | None = Field(None, ge=1, description="DuckDB's threads; unset: all cores.")
@@ -34,7 +36,9 @@ class Settings(BaseSettings):
     automation: Literal["on", "off"] = Field("off", description="Whether schedules and sensors that load data run.")
     landing: Path | None = Field(None, description="Folder of drop files; unset: landing/ under home.")
 
-    dagster_home: Path | None = Field(None, validation_alias="DAGSTER_HOME", description="Where stock Dagster commands look.")
+    dagster_home: Path | None = Field(
+        None, validation_alias="DAGSTER_HOME", description="Where stock Dagster commands look."
+    )
 
     @field_validator("home", "landing", mode="after")
     @classmethod
@@ -62,7 +66,7 @@ def load_settings(**overrides: object) -> Settings:
     """Reads the settings afresh. Raises `SettingsError` naming the variable and never its value."""
     home = Path(str(overrides.get("home") or os.environ.get("PLATFORM_HOME") or PROJECT_ROOT / ".platform"))
     try:
-        return Settings(_env_file=home.expanduser() / "settings.env", **overrides)  # type: ignore[call-arg, arg-type]
+        return Settings(_env_file=home.expanduser() / "settings.env", **overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         name = "PLATFORM_" + "_".join(str(part) for part in first["loc"]).upper()

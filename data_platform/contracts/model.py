@@ -61,7 +61,7 @@ def column(
 class Key:
     """Columns that identify a row. Scope `partition`: once per partition; `table`: once in the whole table.
     Within a partition duplicates are merged (the latest wins); a key that another partition has already is
-    judged by the rule `key`, action `quarantine` unless the table says otherwise."""
+    judged by the rule `key`, whose action is `quarantine` or `fail`."""
 
     columns: tuple[str, ...]
     scope: Literal["partition", "table"] = "partition"
@@ -154,16 +154,33 @@ class Contract:
         names = [rule.name for rule in rules]
         for stated in (*self.actions, *self.nulls):
             if stated not in names:
-                raise ContractError(f"`{self.name}` names a rule `{stated}` it does not have.{did_you_mean(stated, names)}")
+                raise ContractError(
+                    f"`{self.name}` names a rule `{stated}` it does not have.{did_you_mean(stated, names)}"
+                )
+        for rule in rules:
+            if rule.kind == "key" and rule.action not in ("quarantine", "fail"):
+                raise ContractError(
+                    f"`{self.name}`: the rule `key` cannot have the action `{rule.action}`.",
+                    fix="use `quarantine` or `fail`; duplicates within a partition are merged anyway",
+                )
+            if rule.kind != "key" and rule.action == "merge":
+                raise ContractError(
+                    f"`{self.name}`: only duplicates of a key merge, not rows that break `{rule.name}`.",
+                    fix="use `quarantine`, `flag`, `warn` or `fail`",
+                )
         return rules
 
     def rule(self, name: str) -> Rule:
         found = next((rule for rule in self.rules if rule.name == name), None)
         if found is None:
-            raise ContractError(f"`{self.name}` has no rule `{name}`.{did_you_mean(name, [r.name for r in self.rules])}")
+            raise ContractError(
+                f"`{self.name}` has no rule `{name}`.{did_you_mean(name, [r.name for r in self.rules])}"
+            )
         return found
 
-    def _rule(self, name: str, kind: RuleKind, columns: tuple[str, ...], expected: str, extra: Mapping[str, Any]) -> Rule:
+    def _rule(
+        self, name: str, kind: RuleKind, columns: tuple[str, ...], expected: str, extra: Mapping[str, Any]
+    ) -> Rule:
         null: NullPolicy = self.nulls.get(name, "fail" if kind == "not_null" else "pass")
         default: Action = "flag" if kind == "late" else "quarantine"
         return Rule(name, kind, self.actions.get(name, default), columns, expected, null, **extra)
@@ -192,14 +209,18 @@ class Contract:
             text = f"a `{fk.to}` of `{fk.references}`"
             found.append((f"{fk.column}.exists", "exists", (fk.column,), text, {"foreign_key": fk}))
         if self.key:
-            found.append(("key", "key", self.key.columns, f"{', '.join(self.key.columns)} once per {self.key.scope}", {}))
+            found.append(
+                ("key", "key", self.key.columns, f"{', '.join(self.key.columns)} once per {self.key.scope}", {})
+            )
         return found
 
 
 REGISTRY: dict[str, Contract] = {}
 
 
-def table(name: str, *, grain: str, owner: str, **stated: Any) -> Callable[[type[pa.DataFrameModel]], type[pa.DataFrameModel]]:
+def table(
+    name: str, *, grain: str, owner: str, **stated: Any
+) -> Callable[[type[pa.DataFrameModel]], type[pa.DataFrameModel]]:
     """Registers the decorated model as the contract of `name` (`layer.table`). Keyword arguments are `Contract`'s fields."""
 
     def register(model: type[pa.DataFrameModel]) -> type[pa.DataFrameModel]:
@@ -208,7 +229,9 @@ def table(name: str, *, grain: str, owner: str, **stated: Any) -> Callable[[type
         if unknown:
             raise ContractError(f"`{name}` uses an unknown action `{unknown[0]}`.{did_you_mean(unknown[0], ACTIONS)}")
         if name in REGISTRY and REGISTRY[name].model.__qualname__ != model.__qualname__:
-            raise ContractError(f"`{name}` has two contracts: `{REGISTRY[name].model.__name__}` and `{model.__name__}`.")
+            raise ContractError(
+                f"`{name}` has two contracts: `{REGISTRY[name].model.__name__}` and `{model.__name__}`."
+            )
         REGISTRY[name] = contract
         return model
 
@@ -228,7 +251,9 @@ def duckdb_type(dtype: ibis.expr.datatypes.DataType) -> str:
     """The DuckDB spelling of an ibis type. HUGEINT and UUID are refused: other engines cannot read them."""
     if dtype.is_decimal():
         if dtype.precision is None or dtype.scale is None:
-            raise ContractError("A decimal needs its precision and scale.", fix="use `Money`, or `Annotated[Decimal, 18, 2, None]`")
+            raise ContractError(
+                "A decimal needs its precision and scale.", fix="use `Money`, or `Annotated[Decimal, 18, 2, None]`"
+            )
         return f"DECIMAL({dtype.precision},{dtype.scale})"
     for matches, name in (
         (dtype.is_boolean(), "BOOLEAN"), (dtype.is_int8(), "TINYINT"), (dtype.is_int16(), "SMALLINT"),
@@ -238,7 +263,9 @@ def duckdb_type(dtype: ibis.expr.datatypes.DataType) -> str:
     ):  # fmt: skip
         if matches:
             return name
-    raise ContractError(f"A contract cannot hold the type `{dtype}`.", fix="use VARCHAR, a number, DATE, TIMESTAMP or BOOLEAN")
+    raise ContractError(
+        f"A contract cannot hold the type `{dtype}`.", fix="use VARCHAR, a number, DATE, TIMESTAMP or BOOLEAN"
+    )
 
 
 def _expected(check: Check) -> str:

@@ -37,7 +37,9 @@ class Dimension:
         try:
             moment = datetime.strptime(key, KEY_FORMAT[self.grain])
         except ValueError:
-            raise UsageError(f"`{key}` is no {self.grain} partition of `{self.column}`: expected {KEY_FORMAT[self.grain]}.") from None
+            raise UsageError(
+                f"`{key}` is no {self.grain} partition of `{self.column}`: expected {KEY_FORMAT[self.grain]}."
+            ) from None
         return moment if self.grain == "hour" else moment.date()
 
     def key(self, value: object) -> str:
@@ -76,7 +78,9 @@ class Partitioning:
         ordered = sorted(self.dimensions, key=lambda dimension: dimension.column)
         parts = key.split("|")
         if len(parts) != len(ordered):
-            raise UsageError(f"`{key}` is no partition key of {list(self.columns)}: expected {len(ordered)} parts joined by `|`.")
+            raise UsageError(
+                f"`{key}` is no partition key of {list(self.columns)}: expected {len(ordered)} parts joined by `|`."
+            )
         return {dimension.column: dimension.value(part) for dimension, part in zip(ordered, parts, strict=True)}
 
     def key(self, values: Values) -> str:

@@ -9,22 +9,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import duckdb
 
 from data_platform.contracts.model import Contract
-from data_platform.errors import LoadFailed
+from data_platform.errors import KeyConflict, LoadFailed
 from data_platform.lake.hashing import HASH_ALGORITHM, content_hash_sql
 from data_platform.lake.lake import Audit, Lake, Slice, StagedFile
 from data_platform.lake.ledger import utc_now
 from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult
 from data_platform.lake.sql import ident, names, table_name, text
+from data_platform.lake.storage import storage_errors
 from data_platform.quality.compiler import broken_mask
-from data_platform.quality.judging import Judge, in_partitions
+from data_platform.quality.judging import Judge, committed_loads, in_partitions, refuse_taken_keys
 from data_platform.quality.results import rule_results, samples
 
 BLOCKING = ("quarantine", "fail", "merge")  # a mart has no quarantine: what may not be in it fails its partition
+KEY_RETRIES = 5
 OnDone = Callable[[Outcome], None]
 
 
@@ -63,14 +66,30 @@ def build_mart(
     Raises `LoadFailed` when the candidate has rows of other partitions."""
     started = time.monotonic()
     candidate = Candidate(lake, con, Judge.of(contract), relation, keys, run_id)
-    _ensure_tables(candidate)
-    _judge(candidate)
-    outcomes = [_blocked(outcome, failed_upstream) for outcome in _count(candidate, started)]
-    _commit(candidate, outcomes)
+    with storage_errors(lake.attachment.data_path):
+        _ensure_tables(candidate)
+        outcomes = _settle(candidate, failed_upstream, started)
     for outcome in outcomes:
         if on_done:
             on_done(outcome)
     return outcomes
+
+
+def _settle(candidate: Candidate, failed_upstream: Collection[str], started: float) -> list[Outcome]:
+    """Judges and commits; again, when another build of this mart took a key in between."""
+    for _ in range(KEY_RETRIES):
+        seen = committed_loads(candidate.con, candidate.contract)
+        _judge(candidate)
+        outcomes = [_blocked(outcome, failed_upstream) for outcome in _count(candidate, started)]
+        try:
+            _commit(candidate, outcomes, seen)
+        except KeyConflict:
+            continue
+        return outcomes
+    raise KeyConflict(
+        f"`{candidate.contract.name}`: other builds took a key of this one {KEY_RETRIES} times.",
+        fix="build it again alone",
+    )
 
 
 def _ensure_tables(candidate: Candidate) -> None:
@@ -191,7 +210,7 @@ def _blocked(outcome: Outcome, failed_upstream: Collection[str]) -> Outcome:
     )
 
 
-def _commit(candidate: Candidate, outcomes: Sequence[Outcome]) -> None:
+def _commit(candidate: Candidate, outcomes: Sequence[Outcome], seen: int) -> None:
     """Good partitions replace what the mart has; failing rows replace what `failed.<table>` has of theirs."""
     contract = candidate.contract
     good = [outcome.partition_key for outcome in outcomes if outcome.committed]
@@ -202,7 +221,12 @@ def _commit(candidate: Candidate, outcomes: Sequence[Outcome]) -> None:
     slices += _replacements(candidate, candidate.failed_table, bad, extra)
     slices += [Slice(candidate.failed_table, contract.partition.values(key)) for key in good]
     audits = [_audit(candidate, outcome) for outcome in outcomes]
-    candidate.lake.commit(slices, [outcome.load for outcome in outcomes], audits, message=f"build {contract.name}")
+    check = None
+    if contract.key and contract.key.scope == "table" and good:
+        partitions = [contract.partition.values(key) for key in good]
+        check = partial(refuse_taken_keys, contract, partitions, seen + len(good))
+    loads = [outcome.load for outcome in outcomes]
+    candidate.lake.commit(slices, loads, audits, check=check, message=f"build {contract.name}")
 
 
 def _replacements(candidate: Candidate, table: str, keys: Sequence[str], extra: str) -> list[Slice]:

@@ -21,6 +21,7 @@ from data_platform.contracts.partitioning import Dimension
 from data_platform.errors import ContractError
 from data_platform.lake.sql import ident, text
 
+_OFFSET = r":[0-9]{2}([.][0-9]+)?\s*(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 MAX_RULES = 63  # one bit each in a UBIGINT, and one spare
 
 
@@ -47,23 +48,34 @@ def compile_rules(contract: Contract) -> tuple[CompiledRule, ...]:
 def typed_value(column: Column) -> str:
     """SQL that gives a column's value from its text `raw:<name>`; NULL for blank text and for text that is not of the type.
 
-    Integers must be written as integers (`13085.0` is one, `12.7` is not) and decimals must fit their scale: a
-    plain cast would round both in silence. Doubles must be finite.
+    Nothing is rounded or cut off in silence, as a plain cast would: `12.7` is no integer, `0.125` no DECIMAL(18,2),
+    `2026-01-05 13:00` no DATE. Numbers and moments are finite. A moment with a UTC offset becomes UTC.
     """
     value = ident(f"raw:{column.name}")
     kind = column.duckdb_type
+    cast = f"TRY_CAST({value} AS {kind})"
     if kind == "VARCHAR":
         return value
     if kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT"):
-        return f"CASE WHEN regexp_full_match({value}, '[+-]?[0-9]+([.]0*)?') THEN TRY_CAST({value} AS {kind}) END"
+        return _where(f"regexp_full_match({value}, '[+-]?[0-9]+([.]0*)?')", cast)
     if kind.startswith("DECIMAL"):
-        exact = f"TRY_CAST({value} AS {kind}) = TRY_CAST({value} AS DECIMAL(38, 12))"
-        return f"CASE WHEN {exact} THEN TRY_CAST({value} AS {kind}) END"
+        scale = kind.rstrip(")").rpartition(",")[2].strip()
+        return _where(f"regexp_full_match({value}, '[+-]?[0-9]*[.]?[0-9]{{0,{scale}}}0*')", cast)
     if kind in ("DOUBLE", "FLOAT"):
-        return f"CASE WHEN isfinite(TRY_CAST({value} AS DOUBLE)) THEN TRY_CAST({value} AS {kind}) END"
+        return _where(f"isfinite(TRY_CAST({value} AS DOUBLE))", cast)
     if column.format:
         return f"CAST(try_strptime({value}, {text(column.format)}) AS {kind})"
-    return f"TRY_CAST({value} AS {kind})"
+    if kind == "DATE":
+        return _where(f"regexp_full_match({value}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}')", cast)
+    if kind == "TIMESTAMP":
+        utc = f"make_timestamp(epoch_us(TRY_CAST({value} AS TIMESTAMPTZ)))"
+        plain = _where(f"regexp_matches({value}, '^[0-9]{{4}}-')", cast)
+        return f"CASE WHEN regexp_matches({value}, {text(_OFFSET)}) THEN {utc} ELSE {plain} END"
+    return cast
+
+
+def _where(condition: str, value: str) -> str:
+    return f"CASE WHEN {condition} THEN {value} END"
 
 
 def raw_text(column: Column) -> str:

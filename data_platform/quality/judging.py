@@ -13,6 +13,7 @@ import duckdb
 
 from data_platform.contracts.model import Contract
 from data_platform.contracts.partitioning import Values
+from data_platform.errors import KeyConflict
 from data_platform.lake.sql import ident, names, partition_text, partitions_condition, table_name
 from data_platform.quality.compiler import CompiledRule, broken_mask, compile_rules, mask_of, raw_text, typed_value
 
@@ -148,7 +149,7 @@ def _decide_taken(
 ) -> None:
     """Rows whose key another partition of the table, outside this load, holds already."""
     assert contract.key is not None
-    same = " AND ".join(f"c.{ident(part)} = t.{ident(part)}" for part in contract.key.columns)
+    same = " AND ".join(f"c.{ident(part)} IS NOT DISTINCT FROM t.{ident(part)}" for part in contract.key.columns)
     by = contract.partition.columns
     con.execute(f"""
         INSERT INTO fates
@@ -174,3 +175,26 @@ def _keep_rows_in_conflict(con: duckdb.DuckDBPyConnection, contract: Contract, p
 
 def _place_text(place: str) -> str:
     return f"trim({place}::VARCHAR, '()')"
+
+
+def refuse_taken_keys(
+    contract: Contract, partitions: Sequence[Values], expected: int, con: duckdb.DuckDBPyConnection
+) -> None:
+    """Runs inside the gate and sees the new rows. Nothing to do unless another load of this table committed since we
+    judged. Raises `KeyConflict`."""
+    if contract.key is None or committed_loads(con, contract) == expected:
+        return
+    keys, table, ours = names(contract.key.columns), table_name(contract.name).sql, in_partitions(contract, partitions)
+    taken = con.execute(f"""
+        SELECT {keys} FROM {table} WHERE {ours} INTERSECT SELECT {keys} FROM {table} WHERE NOT {ours} LIMIT 1""").fetchone()
+    if taken:
+        raise KeyConflict(
+            f"`{contract.name}`: the key {taken} was committed by another partition while this load was judged."
+        )
+
+
+def committed_loads(con: duckdb.DuckDBPyConnection, contract: Contract) -> int:
+    row = con.execute(
+        "SELECT count(*) FROM lake.ops.loads WHERE asset = ? AND outcome = 'committed'", [contract.name]
+    ).fetchone()
+    return int(row[0]) if row else 0

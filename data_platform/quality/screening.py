@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -22,8 +23,9 @@ from data_platform.lake.lake import Lake, Slice, StagedFile
 from data_platform.lake.ledger import latest_loads, utc_now
 from data_platform.lake.outcomes import LoadRecord, Outcome
 from data_platform.lake.sql import ident, names, table_name, text
+from data_platform.lake.storage import storage_errors
 from data_platform.quality.compiler import mask_of
-from data_platform.quality.judging import ORIGIN, Judge, in_partitions, judge
+from data_platform.quality.judging import ORIGIN, Judge, committed_loads, judge, refuse_taken_keys
 from data_platform.quality.results import rule_results, samples
 
 STAGING_ORIGIN: Mapping[str, str] = {
@@ -115,7 +117,8 @@ def _screen_chunk(job: Job, keys: list[str]) -> list[Outcome]:
     done: list[Outcome] = []
     while keys:
         try:
-            good, bad = _attempt(job, keys)
+            with storage_errors(job.lake.attachment.data_path):
+                good, bad = _attempt(job, keys)
         except ContractError:
             raise
         except PlatformError as error:
@@ -134,7 +137,7 @@ def _attempt(job: Job, keys: list[str]) -> tuple[list[Outcome], list[Outcome]]:
     """Judges the partitions; commits them all, or names those that fail and commits none."""
     for attempt in range(KEY_RETRIES):
         started = time.monotonic()
-        seen = _committed_loads(job.con, job.contract)
+        seen = committed_loads(job.con, job.contract)
         judge(job.con, job.judging, job.values(keys))
         outcomes = _count(job, keys, started)
         bad = [outcome for outcome in outcomes if not outcome.committed]
@@ -166,7 +169,7 @@ def _commit(job: Job, keys: list[str], outcomes: Sequence[Outcome], seen: int) -
     slices = _slices(job, contract.name, keys, staged) + _slices(job, f"quarantine.{contract.table}", keys, aside)
     whole_table = contract.key is not None and contract.key.scope == "table"
     # Inside the transaction the ledger holds our own loads too.
-    check = partial(_check_keys, contract, job.values(keys), seen + len(outcomes)) if whole_table else None
+    check = partial(refuse_taken_keys, contract, job.values(keys), seen + len(outcomes)) if whole_table else None
     job.lake.commit(slices, [outcome.load for outcome in outcomes], check=check, message=f"screen {contract.name}")
 
 
@@ -182,29 +185,6 @@ def _slices(job: Job, table: str, keys: Sequence[str], files: Sequence[StagedFil
     for file in files:
         found[job.contract.partition.key(file.partition)].append(file)
     return [Slice(table, job.contract.partition.values(key), tuple(found[key])) for key in keys]
-
-
-def _check_keys(
-    contract: Contract, partitions: Sequence[Values], expected: int, con: duckdb.DuckDBPyConnection
-) -> None:
-    """Runs inside the gate and sees the new rows. Nothing to do unless another load of this table committed since we
-    judged. Raises `KeyConflict`."""
-    if contract.key is None or _committed_loads(con, contract) == expected:
-        return
-    keys, table, ours = names(contract.key.columns), table_name(contract.name).sql, in_partitions(contract, partitions)
-    taken = con.execute(f"""
-        SELECT {keys} FROM {table} WHERE {ours} INTERSECT SELECT {keys} FROM {table} WHERE NOT {ours} LIMIT 1""").fetchone()
-    if taken:
-        raise KeyConflict(
-            f"`{contract.name}`: the key {taken} was committed by another partition while this load was judged."
-        )
-
-
-def _committed_loads(con: duckdb.DuckDBPyConnection, contract: Contract) -> int:
-    row = con.execute(
-        "SELECT count(*) FROM lake.ops.loads WHERE asset = ? AND outcome = 'committed'", [contract.name]
-    ).fetchone()
-    return int(row[0]) if row else 0
 
 
 def _quarantine_sql(job: Job) -> str:
@@ -369,5 +349,7 @@ def _failed(job: Job, key: str, error: PlatformError, *, record: bool) -> Outcom
         contract_version=job.contract.version, error=str(error), started_at=utc_now(),
     )  # fmt: skip
     if record:
-        job.lake.record_failures([load])
+        # The outcome tells of the failure even where the ledger cannot: the disk may be full.
+        with suppress(PlatformError):
+            job.lake.record_failures([load])
     return Outcome(load)

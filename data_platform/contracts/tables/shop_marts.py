@@ -122,7 +122,12 @@ class DailyRevenue(pa.DataFrameModel):
     paid_amount: Money = column(description="Payments captured less refunds, EUR")
 
 
-@table("marts.customer_segments", grain="one row per customer who ordered", key=Key(("customer_id",), scope="table"), **SHOP)
+@table(
+    "marts.customer_segments",
+    grain="one row per customer who ordered",
+    key=Key(("customer_id",), scope="table"),
+    **SHOP,
+)
 class CustomerSegments(pa.DataFrameModel):
     """Customers by recency, frequency and monetary value (RFM quintiles, 5 = best)."""
 

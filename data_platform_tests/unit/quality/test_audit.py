@@ -7,6 +7,7 @@ import pytest
 
 from data_platform.contracts.registry import contract
 from data_platform.errors import LoadFailed
+from data_platform.quality import audit
 from data_platform.quality.audit import build_mart
 
 DAY, NEXT = "2026-01-05", "2026-01-06"
@@ -69,3 +70,29 @@ def test_a_null_where_the_contract_wants_a_value_fails_the_audit(lake):
     outcome = build(lake, f"(DATE '{DAY}', NULL, 1, 1, 0, 1.00, 1.00)", [DAY])[0]
     assert outcome.load.by_rule == {"country_code.not_null": 1}
     assert not outcome.committed
+
+
+def test_of_two_builds_that_take_one_key_the_later_is_refused(lake, monkeypatch):
+    payments = contract("marts.fct_payments")
+
+    def values(day: str) -> str:
+        return f"('T1', DATE '{day}', TIMESTAMP '{day} 10:00:00', 'O1', 'card', 'captured', 1.00)"
+
+    def pay(day: str) -> bool:
+        with lake.connect() as con:
+            relation = f"(SELECT * FROM (VALUES {values(day)}) AS t({', '.join(payments.columns)}))"
+            return build_mart(lake, payments, con, relation, [day], "run")[0].committed
+
+    commit, overtaken = audit._commit, []
+
+    def overtake(*args: Any) -> None:
+        """The other day's build commits between our judging and our commit."""
+        if not overtaken:
+            overtaken.append(True)
+            assert pay(DAY)
+        commit(*args)
+
+    monkeypatch.setattr(audit, "_commit", overtake)
+    assert not pay(NEXT)
+    with lake.connect() as con:
+        assert con.execute("SELECT count(*) FROM lake.marts.fct_payments").fetchone() == (1,)

@@ -120,3 +120,18 @@ def test_samples_show_where_a_row_is_and_mask_what_is_personal(lake, land):
     assert broken.sample[0]["record"] == 2
     assert "address" not in str(broken.sample[0]["email"])
     assert outcome.load.rows_accepted == 1
+
+
+def test_text_becomes_the_type_or_breaks_the_cast_rule_and_nothing_is_rounded(lake, land):
+    load_customer(lake, land)
+    land("orders", DAY, [
+        order(1, ordered_at="2026-01-04T20:00:00-05:00"), order(2, ordered_at="infinity"), order(3, ordered_at="epoch"),
+        order(4, total_amount="0.1000000000004"), order(5, total_amount="1.500"), order(6, ordered_at=f"{DAY}T10:00:00Z"),
+    ])  # fmt: skip
+    load = screen(lake, contract("staging.orders"), [DAY], "run")[0].load
+    assert load.by_rule == {"ordered_at.cast": 2, "total_amount.cast": 1}
+    kept = rows(lake, "SELECT order_id, ordered_at::VARCHAR, total_amount::VARCHAR FROM lake.staging.orders ORDER BY 1")
+    assert kept == [
+        ("O0000000001", "2026-01-05 01:00:00", "12.50"), ("O0000000005", f"{DAY} 10:00:00", "1.50"),
+        ("O0000000006", f"{DAY} 10:00:00", "12.50"),
+    ]  # fmt: skip
