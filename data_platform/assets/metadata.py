@@ -22,7 +22,9 @@ def column_schema(contract: Contract, extra: Mapping[str, str] | None = None) ->
             description=column.description,
             constraints=dg.TableColumnConstraints(
                 nullable=column.nullable,
-                other=[rule.expected for rule in contract.rules if rule.kind == "check" and rule.columns == (column.name,)],
+                other=[
+                    rule.expected for rule in contract.rules if rule.kind == "check" and rule.columns == (column.name,)
+                ],
             ),
             tags={"pii": column.pii} if column.pii else {},
         )

@@ -42,7 +42,9 @@ def check_specs(contract: Contract) -> list[dg.AssetCheckSpec]:
 
 def raw_check_specs(table: str, rules: dict[str, str]) -> list[dg.AssetCheckSpec]:
     """Checks of a table that has no contract of its own: rule name → what is expected."""
-    return [dg.AssetCheckSpec(check_name(rule), asset=asset_key(table), description=text) for rule, text in rules.items()]
+    return [
+        dg.AssetCheckSpec(check_name(rule), asset=asset_key(table), description=text) for rule, text in rules.items()
+    ]
 
 
 def severity(result: RuleResult) -> dg.AssetCheckSeverity:

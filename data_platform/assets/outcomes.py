@@ -27,7 +27,9 @@ def partition_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
     return [""] if context.assets_def.partitions_def is None else context.partition_keys
 
 
-def report(context: dg.AssetExecutionContext, key: dg.AssetKey, outcomes: Sequence[Outcome]) -> dg.MaterializeResult[None]:
+def report(
+    context: dg.AssetExecutionContext, key: dg.AssetKey, outcomes: Sequence[Outcome]
+) -> dg.MaterializeResult[None]:
     """Records one outcome per partition of one asset. Raises `dagster.Failure` naming the partitions that failed,
     after the good ones are recorded; a permanent failure, so Dagster does not retry it."""
     result = collect(context, key, outcomes)
@@ -38,7 +40,9 @@ def report(context: dg.AssetExecutionContext, key: dg.AssetKey, outcomes: Sequen
     return result
 
 
-def collect(context: dg.AssetExecutionContext, key: dg.AssetKey, outcomes: Sequence[Outcome]) -> dg.MaterializeResult[None]:
+def collect(
+    context: dg.AssetExecutionContext, key: dg.AssetKey, outcomes: Sequence[Outcome]
+) -> dg.MaterializeResult[None]:
     """The result of an asset whose partitions are all good. Metadata per partition is added to the context."""
     for outcome in outcomes:
         done(key, outcome.partition_key)

@@ -57,7 +57,9 @@ def _published_asset(definition: dg.PartitionsDefinition[str] | None, marts: Seq
         if attempt.refused:
             for result in results:
                 for key in keys:
-                    context.log_event(dg.AssetMaterialization(str_key(result), partition=key or None, metadata=result.metadata))
+                    context.log_event(
+                        dg.AssetMaterialization(str_key(result), partition=key or None, metadata=result.metadata)
+                    )
             raise _refusal(selected, attempt.refused, keys)
         yield from results
 
@@ -86,7 +88,11 @@ def str_key(result: dg.MaterializeResult[None]) -> dg.AssetKey:
 
 
 def _results(
-    context: dg.AssetExecutionContext, lake: Lake, good: Mapping[dg.AssetKey, str], shown: Published | None, keys: Sequence[str]
+    context: dg.AssetExecutionContext,
+    lake: Lake,
+    good: Mapping[dg.AssetKey, str],
+    shown: Published | None,
+    keys: Sequence[str],
 ) -> Iterator[dg.MaterializeResult[None]]:
     if shown is None:
         return

@@ -16,7 +16,9 @@ from data_platform.quality.screening import STAGING_ORIGIN, screen
 def staging_asset(contract: Contract) -> dg.AssetsDefinition:
     """The asset of one staging contract. Tables its foreign keys name are screened first."""
     key = asset_key(contract.name)
-    parents = dict.fromkeys(foreign.references for foreign in contract.foreign_keys if foreign.references != contract.name)
+    parents = dict.fromkeys(
+        foreign.references for foreign in contract.foreign_keys if foreign.references != contract.name
+    )
     partition_columns = {dimension.column: dimension.duckdb_type for dimension in contract.partition.dimensions}
 
     @dg.asset(

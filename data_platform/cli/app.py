@@ -49,13 +49,20 @@ def parse_day(option: str, value: str | None) -> date | None:
             return first
         return date.fromisoformat(value)
     except ValueError:
-        raise UsageError(f"`{option} {value}` is no day.", fix=f"write it as YYYY-MM-DD, such as {option} 2026-01-31") from None
+        raise UsageError(
+            f"`{option} {value}` is no day.", fix=f"write it as YYYY-MM-DD, such as {option} 2026-01-31"
+        ) from None
 
 
 @command
 def backfill(
-    selection: Annotated[str, typer.Argument(help='Assets in Dagster\'s selection syntax, such as \'key:"raw/orders"+\', group:staging or *.')],
-    start: Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day; every partition that overlaps is meant.")] = None,
+    selection: Annotated[
+        str,
+        typer.Argument(help="Assets in Dagster's selection syntax, such as 'key:\"raw/orders\"+', group:staging or *."),
+    ],
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="DAY", help="First day; every partition that overlaps is meant.")
+    ] = None,
     end: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day, inclusive.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")] = False,
     format: FormatOption = Format.table,
@@ -81,7 +88,9 @@ def status(
 @command
 def query(
     sql: Annotated[str, typer.Argument(help="One statement, such as 'SELECT * FROM published.daily_revenue'.")],
-    limit: Annotated[int, typer.Option("--limit", min=0, help="Rows shown in a table; 0 shows all. JSON has all.")] = 200,
+    limit: Annotated[
+        int, typer.Option("--limit", min=0, help="Rows shown in a table; 0 shows all. JSON has all.")
+    ] = 200,
     format: FormatOption = Format.table,
 ) -> None:
     """Ask the lake. The connection is read-only."""
@@ -100,11 +109,15 @@ def doctor(format: FormatOption = Format.table) -> None:
 
 @command
 def sample(
-    start: Annotated[str | None, typer.Option("--start", metavar="DAY", help="First day; default: so that the last is yesterday.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--start", metavar="DAY", help="First day; default: so that the last is yesterday.")
+    ] = None,
     days: Annotated[int, typer.Option("--days", min=1, help="How many days.")] = 90,
     scale: Annotated[float, typer.Option("--scale", help="1 is over a million rows in 90 days.")] = 1.0,
     seed: Annotated[int, typer.Option("--seed", help="Another seed, another shop.")] = 42,
-    broken_files: Annotated[bool, typer.Option("--broken-files", help="Plant broken files instead, one day per kind.")] = False,
+    broken_files: Annotated[
+        bool, typer.Option("--broken-files", help="Plant broken files instead, one day per kind.")
+    ] = False,
     format: FormatOption = Format.table,
 ) -> None:
     """Write the sample shop's drop files into the landing folder, with labelled dirt."""
@@ -117,8 +130,13 @@ def sample(
 def land(
     file: Annotated[Path, typer.Argument(help="The file to copy; it stays where it is.")],
     feed: Annotated[str, typer.Option("--feed", metavar="TABLE", help="The feed it is for, such as orders.")],
-    partition: Annotated[str | None, typer.Option("--partition", metavar="KEY", help="Its partition, when the feed has a file per partition.")] = None,
-    load: Annotated[bool, typer.Option("--load", help="Then backfill the feed's partitions and all that follows from them.")] = False,
+    partition: Annotated[
+        str | None,
+        typer.Option("--partition", metavar="KEY", help="Its partition, when the feed has a file per partition."),
+    ] = None,
+    load: Annotated[
+        bool, typer.Option("--load", help="Then backfill the feed's partitions and all that follows from them.")
+    ] = False,
     format: FormatOption = Format.table,
 ) -> None:
     """Copy a file into the landing folder under the name its feed expects, in one step that no reader sees half of."""

@@ -33,7 +33,11 @@ def backfill_command(settings: Settings, selection: str, days: Days, *, dry_run:
         return
     report = run_plan(settings, defs, plan)
     data = report_data(report)
-    emit(data, form, [("Assets", data["assets"]), *([("Not done", data["problems"][:SHOWN])] if data["problems"] else [])])
+    emit(
+        data,
+        form,
+        [("Assets", data["assets"]), *([("Not done", data["problems"][:SHOWN])] if data["problems"] else [])],
+    )
     if not report.succeeded:
         hidden = len(data["problems"]) - SHOWN
         if hidden > 0 and form is Format.table:
@@ -107,12 +111,23 @@ def report_data(report: Report) -> dict[str, Any]:
         for asset, items in by_asset.items()
     ]
     problems = [
-        {"asset": item.asset.to_user_string(), "partition": item.partition, "fate": fate, "cause": report.causes.get(item, "")}
+        {
+            "asset": item.asset.to_user_string(),
+            "partition": item.partition,
+            "fate": fate,
+            "cause": report.causes.get(item, ""),
+        }
         for item, fate in sorted(report.fates.items(), key=lambda pair: (pair[1] != "failed", str(pair[0])))
         if fate != "done"
     ]
     runs = [vars(run) for run in report.runs]
-    return {"backfill": report.backfill_id, "assets": assets, "problems": problems, "runs": runs, "resume": resume(report)}
+    return {
+        "backfill": report.backfill_id,
+        "assets": assets,
+        "problems": problems,
+        "runs": runs,
+        "resume": resume(report),
+    }
 
 
 def resume(report: Report) -> list[str]:

@@ -92,7 +92,10 @@ def summary(settings: Settings) -> dict[str, Any]:
     for row in table_status(settings):
         if not row["present"]:
             continue
-        kept = {name: row[name] for name in ("table", "present", "read", "accepted", "quarantined", "merged", "flagged", "late")}
+        kept = {
+            name: row[name]
+            for name in ("table", "present", "read", "accepted", "quarantined", "merged", "flagged", "late")
+        }
         tables.append(kept | {"content hash": hashes.get(row["table"], ""), "published": row["published"]})
         actions = {rule.name: rule.action for rule in contract(row["table"]).rules}
         rules += [

@@ -35,7 +35,10 @@ class Check:
 def doctor_command(form: Format) -> None:
     """Prints every check; leaves with 1 when something is wrong."""
     checks = examine()
-    rows = [{"": "ok" if check.ok else "WRONG", "check": check.check, "found": check.found, "fix": check.fix} for check in checks]
+    rows = [
+        {"": "ok" if check.ok else "WRONG", "check": check.check, "found": check.found, "fix": check.fix}
+        for check in checks
+    ]
     emit([asdict(check) for check in checks], form, [("", rows)])
     if not all(check.ok for check in checks):
         raise SystemExit(1)
@@ -60,7 +63,14 @@ def safely(make: Callable[[Settings], Iterator[Check]], settings: Settings) -> l
     except PlatformError as error:
         return [Check(name, False, error.message, error.fix or "")]
     except Exception as error:  # a doctor that dies says nothing of the rest
-        return [Check(name, False, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}", "report this")]
+        return [
+            Check(
+                name,
+                False,
+                f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+                "report this",
+            )
+        ]
 
 
 def check_python(_: Settings) -> Iterator[Check]:
@@ -73,7 +83,9 @@ def check_versions(_: Settings) -> Iterator[Check]:
         yield Check("versions", True, "no lock here to compare with")
         return
     pins = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", LOCK.read_text(), re.MULTILINE))
-    wanted = [re.split(r"[\[<>=~! ]", line)[0] for line in WANTED.read_text().splitlines() if line and line[0] not in "#-"]
+    wanted = [
+        re.split(r"[\[<>=~! ]", line)[0] for line in WANTED.read_text().splitlines() if line and line[0] not in "#-"
+    ]
     wrong = []
     for name in wanted:
         try:
@@ -102,7 +114,9 @@ def check_home(settings: Settings) -> Iterator[Check]:
 def check_disk(settings: Settings) -> Iterator[Check]:
     place = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
     free = shutil.disk_usage(place).free
-    yield Check("disk", free >= LOW_DISK, f"{free / (1 << 30):.1f} GB free", "" if free >= LOW_DISK else "free some space")
+    yield Check(
+        "disk", free >= LOW_DISK, f"{free / (1 << 30):.1f} GB free", "" if free >= LOW_DISK else "free some space"
+    )
 
 
 def check_catalog(_: Settings) -> Iterator[Check]:
@@ -148,7 +162,12 @@ def check_dagster(settings: Settings) -> Iterator[Check]:
     if stated is None:
         fix = f"export DAGSTER_HOME={settings.dagster_dir}, or work where .env is (`make setup` writes it)"
         known = (Path.cwd() / ".env").exists() and "DAGSTER_HOME" in (Path.cwd() / ".env").read_text()
-        yield Check("DAGSTER_HOME", known, "set by .env" if known else "not set: `dagster` and `dg` would start an empty instance", "" if known else fix)
+        yield Check(
+            "DAGSTER_HOME",
+            known,
+            "set by .env" if known else "not set: `dagster` and `dg` would start an empty instance",
+            "" if known else fix,
+        )
         return
     same = stated.exists() and settings.dagster_dir.exists() and stated.samefile(settings.dagster_dir)
     fix = "" if same else f"export DAGSTER_HOME={settings.dagster_dir}"
@@ -157,7 +176,9 @@ def check_dagster(settings: Settings) -> Iterator[Check]:
 
 def check_dbt(_: Settings) -> Iterator[Check]:
     project = PROJECT_ROOT / "dbt" / "dbt_project.yml"
-    yield Check("dbt", project.exists(), str(project), "" if project.exists() else "restore the folder dbt/ of the repository")
+    yield Check(
+        "dbt", project.exists(), str(project), "" if project.exists() else "restore the folder dbt/ of the repository"
+    )
 
 
 def check_definitions(_: Settings) -> Iterator[Check]:

@@ -143,7 +143,9 @@ class Engine:
                 return found
             cursor = page.cursor
 
-    def _fates(self, items: Sequence[Item], events: Sequence[dg.DagsterEvent], error: str) -> Iterator[tuple[Item, Fate, str]]:
+    def _fates(
+        self, items: Sequence[Item], events: Sequence[dg.DagsterEvent], error: str
+    ) -> Iterator[tuple[Item, Fate, str]]:
         made = {
             Item(event.asset_key, event.partition or "")
             for event in events
@@ -196,7 +198,9 @@ def _first_range(definition: Definition, missing: Mapping[str, set[dg.AssetKey]]
     return list(same)
 
 
-def _run_in_process(engine: Engine, assets: list[dg.AssetKey], keys: list[str], run_id: str) -> dg.ExecuteInProcessResult:
+def _run_in_process(
+    engine: Engine, assets: list[dg.AssetKey], keys: list[str], run_id: str
+) -> dg.ExecuteInProcessResult:
     tags = {BACKFILL_TAG: engine.report.backfill_id, **engine.tags}
     if len(keys) > 1:
         tags |= dict(zip(RANGE_TAGS, (keys[0], keys[-1]), strict=True))

@@ -50,5 +50,8 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
 
 def init_command(settings: Settings, form: Format) -> None:
     made = prepare_home(settings)
-    rows = [{"path": str(path), "made": path in made} for path in (settings.home, settings.landing_dir, settings.lake_dir, settings.dagster_dir)]
+    rows = [
+        {"path": str(path), "made": path in made}
+        for path in (settings.home, settings.landing_dir, settings.lake_dir, settings.dagster_dir)
+    ]
     emit({"home": str(settings.home), "made": [str(path) for path in made]}, form, [("", rows)])

@@ -16,7 +16,9 @@ from data_platform.sources.declare import KEY, Feed
 from data_platform.sources.registry import feed_of
 
 
-def land_command(settings: Settings, file: Path, table: str, partition: str | None, *, load: bool, form: Format) -> None:
+def land_command(
+    settings: Settings, file: Path, table: str, partition: str | None, *, load: bool, form: Format
+) -> None:
     """Copies the file, then backfills if asked to; prints where it is and what to type next."""
     feed = feed_of(table)
     target = land_file(settings, file, feed, partition)

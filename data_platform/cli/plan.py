@@ -137,8 +137,10 @@ def _select(defs: dg.Definitions, selection: str) -> set[dg.AssetKey]:
     except dg.DagsterError as error:
         unknown = re.search(r"AssetKey\(s\) \[(.+?)\]", str(error))
         if unknown is None:
-            known = "key:\"raw/orders\"+, group:staging, * …; combine with and, or, not"
-            raise UsageError(f"`{selection}` is no selection of assets.", fix=f"use Dagster's syntax: {known}") from None
+            known = 'key:"raw/orders"+, group:staging, * …; combine with and, or, not'
+            raise UsageError(
+                f"`{selection}` is no selection of assets.", fix=f"use Dagster's syntax: {known}"
+            ) from None
         raise _no_such_asset(unknown.group(1).split(",")[0].strip(" '\""), names) from None
     found = {key for key in found if key in graph.materializable_asset_keys}
     if not found:
@@ -160,5 +162,7 @@ def _known(ranges: Mapping[Definition, Sequence[str]]) -> str:
     texts = []
     for definition in ranges:
         keys = definition.get_partition_keys()
-        texts.append(f"The {name_of(definition)} partitions run from {keys[0]} to {keys[-1]}." if keys else "There are none yet.")
+        texts.append(
+            f"The {name_of(definition)} partitions run from {keys[0]} to {keys[-1]}." if keys else "There are none yet."
+        )
     return " ".join(texts)

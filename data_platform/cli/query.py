@@ -42,7 +42,9 @@ def run_query(settings: Settings, sql: str) -> tuple[list[str], list[tuple[Any, 
 def require_lake(settings: Settings) -> None:
     """Raises `UsageError` when nothing was ever loaded: asking must not make a lake."""
     if not get_lake().attachment.exists():
-        raise UsageError(f"There is no lake under `{settings.home}` yet.", fix="data-platform demo, or data-platform backfill …")
+        raise UsageError(
+            f"There is no lake under `{settings.home}` yet.", fix="data-platform demo, or data-platform backfill …"
+        )
 
 
 def _unique(names: list[str]) -> list[str]:

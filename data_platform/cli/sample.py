@@ -21,7 +21,10 @@ def sample_command(
     first = start or default_start(today(), days)
     if broken_files:
         planted = plant_broken_files(settings.landing_dir, first, scale=scale, seed=seed)
-        rows = [{"day": entry.day.isoformat(), "table": entry.table, "kind": entry.kind, "file": entry.file} for entry in planted]
+        rows = [
+            {"day": entry.day.isoformat(), "table": entry.table, "kind": entry.kind, "file": entry.file}
+            for entry in planted
+        ]
         emit(rows, form, [("Broken files", rows)])
         return
     written = write_files(settings, first, days, scale, seed)

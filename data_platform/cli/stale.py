@@ -26,11 +26,15 @@ def stale_part(plan: Plan, lake: Lake, lost: Iterable[Item]) -> Plan:
                 sources = [table_of(found) for found in upstream(plan, asset) if found.path[0] == "staging"]
                 built = {load.partition_key for load in latest_loads(con, table_of(asset))}
                 days = {day.isoformat() for day in stale_days(con, table_of(asset), sources)} & built
-                keys[asset] = [key for key in sorted(days & set(definition.get_partition_keys())) if Item(asset, key) not in skip]
+                keys[asset] = [
+                    key for key in sorted(days & set(definition.get_partition_keys())) if Item(asset, key) not in skip
+                ]
             elif definition is None and any(keys.get(parent) for parent in parents):
                 keys[asset] = [""]
             elif definition is not None:
-                fed = {key for parent in parents if plan.definitions[parent] == definition for key in keys.get(parent, ())}
+                fed = {
+                    key for parent in parents if plan.definitions[parent] == definition for key in keys.get(parent, ())
+                }
                 keys[asset] = sorted(fed) if asset.path[0] == "published" else []
     return plan.only(keys)
 

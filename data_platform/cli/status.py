@@ -31,7 +31,9 @@ def status_command(settings: Settings, table: str | None, form: Format) -> None:
         tables.append(("Rows by rule", [{"rule": rule, "rows": count} for rule, count in rows[0]["by_rule"].items()]))
         spans = [{"missing": span, "partitions": count} for span, count in in_a_row(rows[0])]
         tables.append(("Missing", spans))
-        tables.append(("Failed", [{"partition": key, "cause": why} for key, why in rows[0]["failed_partitions"].items()]))
+        tables.append(
+            ("Failed", [{"partition": key, "cause": why} for key, why in rows[0]["failed_partitions"].items()])
+        )
     emit([{key: value for key, value in row.items() if key != "expected_partitions"} for row in rows], form, tables)
 
 

@@ -122,7 +122,7 @@ def _repoint(
                     "previous_version": previous[str(name)],
                     "run_id": run_id,
                     "published_at": ledger.utc_now(),
-                }  # fmt: skip
+                }
             )
         ledger.insert(con, "publishes", rows)
         message = f"publish version {version}: {', '.join(map(str, names))}"

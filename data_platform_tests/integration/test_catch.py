@@ -41,7 +41,9 @@ def screened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDB
 
 
 def _found(table: str) -> str:
-    kept = f"SELECT _file, _record FROM lake.staging.{table} UNION ALL SELECT _file, _record FROM lake.quarantine.{table}"
+    kept = (
+        f"SELECT _file, _record FROM lake.staging.{table} UNION ALL SELECT _file, _record FROM lake.quarantine.{table}"
+    )
     return f"""
         SELECT '{table}' AS "table", _file AS file, _record AS record, 'quarantined' AS fate, rules
             FROM lake.quarantine.{table}

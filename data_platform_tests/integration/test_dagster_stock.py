@@ -43,7 +43,9 @@ def status(settings: Settings, asset: str, days: int = 3) -> dict[str, str]:
     keys = [f"2026-01-0{day}" for day in range(1, days + 1)]
     with open_instance(settings) as instance:
         found = instance.get_status_by_partition(
-            dg.AssetKey(asset.split("/")), keys, dg.DailyPartitionsDefinition(start_date=settings.start_date.isoformat())
+            dg.AssetKey(asset.split("/")),
+            keys,
+            dg.DailyPartitionsDefinition(start_date=settings.start_date.isoformat()),
         )
     return {key: value.value for key, value in (found or {}).items() if value}
 

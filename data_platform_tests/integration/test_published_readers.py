@@ -23,7 +23,9 @@ def build(lake: Lake, orders: dict[str, int], run_id: str) -> list[bool]:
     """Builds and publishes these days with this many orders each; one row per day."""
     values = ", ".join(f"(DATE '{day}', 'DE', {count}, 1, 0, 10.00, 10.00)" for day, count in orders.items())
     with lake.connect() as con:
-        con.execute(f"CREATE TEMP TABLE candidate AS SELECT * FROM (VALUES {values}) AS t({', '.join(REVENUE.columns)})")
+        con.execute(
+            f"CREATE TEMP TABLE candidate AS SELECT * FROM (VALUES {values}) AS t({', '.join(REVENUE.columns)})"
+        )
         outcomes = build_mart(lake, REVENUE, con, "candidate", list(orders), run_id)
     publish(lake, ["marts.daily_revenue"], run_id)
     return [outcome.committed for outcome in outcomes]
@@ -34,7 +36,9 @@ def _poll(home: str, ready: Any, stop: Any, file: str) -> None:
     seen: list[Any] = []
     with lake.connect(read_only=True) as con:
         while not stop.is_set():
-            rows = con.execute("SELECT revenue_date::VARCHAR, order_count FROM lake.published.daily_revenue ORDER BY 1").fetchall()
+            rows = con.execute(
+                "SELECT revenue_date::VARCHAR, order_count FROM lake.published.daily_revenue ORDER BY 1"
+            ).fetchall()
             if not seen or seen[-1] != rows:
                 seen.append(rows)
             ready.set()

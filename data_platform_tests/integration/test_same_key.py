@@ -45,7 +45,9 @@ def _screen_at_once(home: str, day: str, ready: Any) -> None:
     lake.connect().close()
     ready.wait()
     outcome = screening.screen(lake, contract("staging.events"), [day], f"run {day}")[0]
-    (Path(home) / f"{day}.json").write_text(json.dumps([outcome.load.outcome, outcome.load.rows_accepted, outcome.load.by_rule]))
+    (Path(home) / f"{day}.json").write_text(
+        json.dumps([outcome.load.outcome, outcome.load.rows_accepted, outcome.load.by_rule])
+    )
 
 
 def check_one_lost(lake: Lake) -> None:

@@ -72,7 +72,9 @@ def test_what_is_not_over_is_not_expected() -> None:
         ("day", date(2026, 2, 28), None, ["2026-02-28"]),
     ],
 )
-def test_days_mean_every_partition_that_overlaps(name: str, start: date | None, end: date | None, expected: list[str]) -> None:
+def test_days_mean_every_partition_that_overlaps(
+    name: str, start: date | None, end: date | None, expected: list[str]
+) -> None:
     assert list(keys_between(definition(name), start, end)) == expected
 
 

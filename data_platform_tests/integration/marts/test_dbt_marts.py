@@ -143,6 +143,14 @@ def test_a_model_whose_sql_fails_names_itself_and_its_cause_and_stops_only_its_r
     assert _rows(shop, ledger) == [("marts.daily_revenue",), ("marts.fct_orders",)]
 
 
+def test_a_mart_of_a_table_that_was_never_loaded_says_what_to_load(shop: Lake) -> None:
+    found = _build(shop, ["marts.daily_revenue"], DAYS)
+    assert _keys(found["marts.daily_revenue"], committed=False) == DAYS
+    error = found["marts.daily_revenue"][0].load.error
+    assert "`marts.fct_orders` was never loaded" in error
+    assert "data-platform backfill" in error
+
+
 def test_a_build_leaves_no_file_behind_and_does_not_write_to_the_lake(shop: Lake) -> None:
     before = _rows(shop, "SELECT max(snapshot_id) FROM ducklake_snapshots('lake')")
     variables = {"window_start": DAYS[0], "window_end": DAYS[1]}

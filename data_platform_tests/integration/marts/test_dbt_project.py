@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.cli.main import dbtRunner
 
 from data_platform.assets.dbt_runner import CANDIDATES, DBT_DIR, manifest_path, sweep
+from data_platform.errors import ContractError
 from data_platform.lake import dbt_plugin
 from data_platform.lake.lake import Lake
+from data_platform.settings import Settings
 
 
 @pytest.fixture
@@ -73,6 +76,17 @@ def test_the_profile_holds_no_path_and_no_password() -> None:
     text = (DBT_DIR / "profiles.yml").read_text()
     for word in ("ATTACH", "password", "postgres", "catalog"):
         assert word not in text.split("data_platform:", 1)[1]
+
+
+def test_a_project_that_cannot_be_parsed_names_the_file_and_leaves_nothing_behind(
+    settings: Settings, tmp_path: Path
+) -> None:
+    project = tmp_path / "dbt"
+    shutil.copytree(DBT_DIR, project, ignore=shutil.ignore_patterns("target", "logs"))
+    (project / "models/marts/fct_payments.sql").write_text("select 1 from {{ ref('no_such_model') }}")
+    with pytest.raises(ContractError, match=r"fct_payments\.sql.*no_such_model.*dbt parse"):
+        manifest_path(settings, project)
+    assert [path for path in (settings.home / "dbt").iterdir() if path.is_dir()] == []
 
 
 def test_a_killed_build_is_swept_and_a_living_one_is_not(tmp_path: Path) -> None:

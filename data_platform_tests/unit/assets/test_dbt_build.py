@@ -1,4 +1,4 @@
-"""Windows of partition keys, and which mart is built from which."""
+"""Windows of partition keys."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from data_platform.assets.dbt_build import parents, spans
+from data_platform.assets.dbt_build import spans
 from data_platform.contracts.partitioning import UNPARTITIONED, Dimension, Partitioning, by
 from data_platform.errors import ContractError
 
@@ -43,21 +43,3 @@ def test_an_unpartitioned_mart_has_no_window() -> None:
 def test_other_partitionings_are_refused(partitioning: Partitioning) -> None:
     with pytest.raises(ContractError, match="by day or month"):
         spans(partitioning, ["2026-01-01-00:00"])
-
-
-def test_a_mart_is_built_from_marts_behind_ephemeral_models_too() -> None:
-    def node(name: str, materialized: str, *above: str) -> dict[str, object]:
-        return {
-            "name": name, "resource_type": "model", "config": {"materialized": materialized},
-            "depends_on": {"nodes": list(above)},
-        }  # fmt: skip
-
-    manifest = {
-        "nodes": {
-            "model.p.facts": node("facts", "table", "source.p.orders"),
-            "model.p.between": node("between", "ephemeral", "model.p.facts", "seed.p.codes"),
-            "model.p.sums": node("sums", "table", "model.p.between"),
-            "seed.p.codes": {"name": "codes", "resource_type": "seed"},
-        }
-    }
-    assert parents(manifest) == {"facts": frozenset(), "sums": frozenset({"facts"})}

@@ -100,7 +100,10 @@ def test_a_range_gives_each_rule_one_verdict_and_names_the_worst_day(instance: d
 def test_a_short_range_also_says_which_days_broke_a_rule(instance: dg.DagsterInstance) -> None:
     result = run(instance, [outcome(key, broken=index) for index, key in enumerate(keys(3))], keys(3))
     daily = [each for each in evaluations(instance, result.run_id) if each.partition]
-    assert [(each.check_name, each.partition) for each in daily] == [("amount__gt", "2026-01-02"), ("amount__gt", "2026-01-03")]
+    assert [(each.check_name, each.partition) for each in daily] == [
+        ("amount__gt", "2026-01-02"),
+        ("amount__gt", "2026-01-03"),
+    ]
 
 
 def test_a_long_range_keeps_to_one_verdict_per_rule(instance: dg.DagsterInstance) -> None:

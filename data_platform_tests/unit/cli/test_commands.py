@@ -23,7 +23,13 @@ def data_platform(*arguments: str) -> Result:
 def test_status_counts_partitions_and_rows_by_fate(loaded: Settings) -> None:
     rows = {row["table"]: row for row in json.loads(data_platform("status", "--format", "json").stdout)}
     orders = rows["staging.orders"]
-    assert (orders["present"], orders["failed"], orders["read"], orders["accepted"], orders["quarantined"]) == (1, 1, 3, 1, 2)
+    assert (orders["present"], orders["failed"], orders["read"], orders["accepted"], orders["quarantined"]) == (
+        1,
+        1,
+        3,
+        1,
+        2,
+    )
     assert orders["failed_partitions"] == {"2026-01-02": "`x.csv` is not there."}
     assert "2026-01-01" not in orders["missing_partitions"] and "2026-01-02" in orders["missing_partitions"]
     assert orders["missing"] == len(orders["missing_partitions"])
@@ -48,7 +54,9 @@ def test_status_without_a_lake_says_that_everything_is_missing_and_makes_none(se
 
 
 def test_query_prints_rows_as_json_with_exact_decimals(loaded: Settings) -> None:
-    result = data_platform("query", "--format", "json", "SELECT *, 1.50::DECIMAL(9,2) AS price FROM published.dim_products")
+    result = data_platform(
+        "query", "--format", "json", "SELECT *, 1.50::DECIMAL(9,2) AS price FROM published.dim_products"
+    )
     assert json.loads(result.stdout) == [{"product_id": "P1", "price": "1.50"}]
 
 
@@ -122,7 +130,9 @@ def test_land_puts_a_file_where_its_feed_expects_it(settings: Settings, tmp_path
         (("--feed", "events", "--partition", "2026-01-05"), "is no parquet file"),
     ],
 )
-def test_land_refuses_what_has_no_place(settings: Settings, tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_land_refuses_what_has_no_place(
+    settings: Settings, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
     file = tmp_path / "orders.csv"
     file.write_text("order_id\n")
     result = data_platform("land", str(file), *arguments)
@@ -142,7 +152,9 @@ def test_sample_writes_the_days_and_counts_what_it_planted(settings: Settings) -
     assert (settings.landing_dir / "shop" / "orders" / "2026-01-02.csv").exists()
 
 
-@pytest.mark.parametrize("arguments", [(), ("backfil",), ("backfill",), ("status", "--format", "xml"), ("sample", "--days", "0")])
+@pytest.mark.parametrize(
+    "arguments", [(), ("backfil",), ("backfill",), ("status", "--format", "xml"), ("sample", "--days", "0")]
+)
 def test_misuse_leaves_with_2(arguments: tuple[str, ...]) -> None:
     assert data_platform(*arguments).exit_code == 2
 

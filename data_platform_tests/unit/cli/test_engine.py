@@ -14,7 +14,9 @@ MONTHS = dg.MonthlyPartitionsDefinition(start_date="2026-01-01", end_date="2026-
 Bad = dict[str, set[str]]
 
 
-def asset(name: str, *deps: str, definition: dg.PartitionsDefinition | None = DAYS, bad: Bad | None = None) -> dg.AssetsDefinition:
+def asset(
+    name: str, *deps: str, definition: dg.PartitionsDefinition | None = DAYS, bad: Bad | None = None
+) -> dg.AssetsDefinition:
     """An asset that fails on its bad days after logging the good ones, as the platform's assets do."""
 
     @dg.asset(name=name, deps=list(deps), partitions_def=definition, backfill_policy=dg.BackfillPolicy.single_run())
@@ -26,7 +28,9 @@ def asset(name: str, *deps: str, definition: dg.PartitionsDefinition | None = DA
             for key in keys:
                 if key not in broken:
                     context.log_event(dg.AssetMaterialization(name, partition=key))
-            raise dg.Failure("bad days", metadata={"partitions": dg.MetadataValue.json({name: hit})}, allow_retries=False)
+            raise dg.Failure(
+                "bad days", metadata={"partitions": dg.MetadataValue.json({name: hit})}, allow_retries=False
+            )
 
     return made
 
@@ -108,7 +112,9 @@ def test_a_failed_dimension_blocks_what_reads_it(backfill: Callable[..., Report]
     assert set(fates(report, "other").values()) == {"done"}
 
 
-def test_a_step_that_dies_of_anything_else_fails_its_partitions_with_the_reason(backfill: Callable[..., Report]) -> None:
+def test_a_step_that_dies_of_anything_else_fails_its_partitions_with_the_reason(
+    backfill: Callable[..., Report],
+) -> None:
     @dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
     def dying() -> None:
         raise ValueError("out of cheese")

@@ -27,7 +27,9 @@ def row(day: str, country: str = "DE", orders: int = 3, gross: str = "10.00") ->
 
 def marts(lake: Any) -> list[Any]:
     with lake.connect() as con:
-        return con.execute("SELECT revenue_date, country_code, order_count FROM lake.marts.daily_revenue ORDER BY ALL").fetchall()
+        return con.execute(
+            "SELECT revenue_date, country_code, order_count FROM lake.marts.daily_revenue ORDER BY ALL"
+        ).fetchall()
 
 
 def test_a_day_that_fails_its_audit_keeps_its_old_rows_while_the_other_day_commits(lake):
@@ -37,7 +39,9 @@ def test_a_day_that_fails_its_audit_keeps_its_old_rows_while_the_other_day_commi
     assert "`order_count.ge`" in bad.load.error
     assert marts(lake) == [(dt.date(2026, 1, 5), "DE", 3), (dt.date(2026, 1, 6), "DE", 7)]
     with lake.connect() as con:
-        assert con.execute("SELECT order_count, _failed_rules FROM lake.failed.daily_revenue").fetchall() == [(-1, "order_count.ge")]
+        assert con.execute("SELECT order_count, _failed_rules FROM lake.failed.daily_revenue").fetchall() == [
+            (-1, "order_count.ge")
+        ]
         verdicts = con.execute("SELECT partition_key, passed FROM lake.ops.audits ORDER BY audited_at, 1").fetchall()
     assert verdicts == [(DAY, True), (DAY, False), (NEXT, True)]
 

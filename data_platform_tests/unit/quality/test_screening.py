@@ -55,7 +55,7 @@ def test_every_row_gets_one_fate_and_the_counts_add_up(lake, land):
     ]  # fmt: skip
     why = dict(rows(lake, "SELECT _record, rules FROM lake.quarantine.orders"))
     assert why[9] == "order_id.not_null,status.isin"
-    reason = rows(lake, "SELECT reasons, \"row\" FROM lake.quarantine.orders WHERE _record = 3")[0]
+    reason = rows(lake, 'SELECT reasons, "row" FROM lake.quarantine.orders WHERE _record = 3')[0]
     assert reason[0] == "total_amount: expected text that is a DECIMAL(18,2), got `1,50`"
     assert '"total_amount":"1,50"' in reason[1]
 
