@@ -9,7 +9,8 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, build_dbt_asset_specs
 
-from data_platform.assets.dbt_build import build_marts, read_manifest
+from data_platform.assets.dbt_build import build_marts
+from data_platform.assets.dbt_manifest import read_manifest
 from data_platform.assets.dbt_runner import manifest_path
 from data_platform.assets.metadata import column_schema
 from data_platform.assets.naming import asset_key, check_specs, table_of

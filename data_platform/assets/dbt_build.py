@@ -4,19 +4,17 @@ committed. No Dagster here; SQL is dbt's, rules are the contract's.
 
 from __future__ import annotations
 
-import json
 import logging
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
+from data_platform.assets.dbt_manifest import lake_tables, parents, read_manifest
 from data_platform.assets.dbt_runner import DBT_DIR, Candidates, built, manifest_path
 from data_platform.contracts.model import Contract
 from data_platform.contracts.partitioning import Partitioning
@@ -52,13 +50,13 @@ def build_marts(
     Rows that reach staging between dbt's read and our commit would be missed by all: their partitions are built again."""
     partitioning, left = contracts[0].partition, list(keys)
     outcomes: dict[str, dict[str, Outcome]] = {}
-    inputs = staging_inputs(read_manifest(manifest_path(lake.settings, dbt_dir)), {found.table for found in contracts})
+    reads = lake_tables(read_manifest(manifest_path(lake.settings, dbt_dir)), {found.table for found in contracts})
     for _ in range(ATTEMPTS):
         seen = _snapshot(lake)
         for span in spans(partitioning, left):
             for name, found in _build_span(lake, contracts, span, run_id, on_done, dbt_dir).items():
                 outcomes.setdefault(name, {}).update({outcome.partition_key: outcome for outcome in found})
-        left = overtaken(lake, inputs, seen, partitioning, left)
+        left = overtaken(lake, sorted(set().union(*reads.values())), seen, partitioning, left)
         if not left:
             break
     else:
@@ -85,40 +83,15 @@ def spans(partitioning: Partitioning, keys: Sequence[str]) -> list[Span]:
     return [Span(tuple(found), (start.date(), end.date())) for found, start, end in runs]
 
 
-def parents(manifest: Mapping[str, Any]) -> dict[str, frozenset[str]]:
-    """Each mart's parents among the marts, looking through ephemeral models."""
-    nodes = {name: node for name, node in manifest["nodes"].items() if node["resource_type"] == "model"}
-
-    def above(unique_id: str) -> frozenset[str]:
-        found: set[str] = set()
-        for parent in nodes[unique_id]["depends_on"]["nodes"]:
-            if parent in nodes:
-                is_mart = nodes[parent]["config"]["materialized"] != "ephemeral"
-                found |= {nodes[parent]["name"]} if is_mart else above(parent)
-        return frozenset(found)
-
-    return {node["name"]: above(name) for name, node in nodes.items() if node["config"]["materialized"] != "ephemeral"}
-
-
-def staging_inputs(manifest: Mapping[str, Any], models: Collection[str]) -> list[str]:
-    """The staging tables that these models are built from, directly or through other models."""
-    nodes, found = manifest["nodes"], set[str]()
-    left = [name for name, node in nodes.items() if node["resource_type"] == "model" and node["name"] in models]
-    while left:
-        new = set(nodes.get(left.pop(), {}).get("depends_on", {}).get("nodes", ())) - found
-        found |= new
-        left += new
-    sources = [manifest["sources"][name] for name in found if name in manifest["sources"]]
-    return sorted(f"{source['schema']}.{source['name']}" for source in sources)
-
-
 def overtaken(
-    lake: Lake, inputs: Sequence[str], seen: int, partitioning: Partitioning, keys: Sequence[str]
+    lake: Lake, tables: Sequence[str], seen: int, partitioning: Partitioning, keys: Sequence[str]
 ) -> list[str]:
-    """The keys whose rows a load of `inputs` changed after the snapshot `seen`."""
+    """The keys whose rows a load of one of the staging `tables` changed after the snapshot `seen`."""
     days: set[date] = set()
     with lake.connect(read_only=True) as con:
-        for table in inputs:
+        for table in tables:
+            if not table.startswith("staging."):
+                continue
             changed = {load.partition_key for load in loads_since(con, seen, table, outcome="committed")}
             # Rows may have left the days of the load that was replaced.
             earlier = loads_since(con, -1, table, outcome="committed") if changed else []
@@ -130,13 +103,6 @@ def overtaken(
     return [key for key, (start, end) in windows.items() if any(start.date() <= day < end.date() for day in days)]
 
 
-@lru_cache(maxsize=2)
-def read_manifest(path: Path) -> Mapping[str, Any]:
-    """The manifest as a document; read once per process and version of the project."""
-    found: Mapping[str, Any] = json.loads(path.read_bytes())
-    return found
-
-
 def _snapshot(lake: Lake) -> int:
     with lake.connect(read_only=True) as con:
         row = con.execute("FROM ducklake_current_snapshot('lake')").fetchone()
@@ -146,14 +112,19 @@ def _snapshot(lake: Lake) -> int:
 def _build_span(
     lake: Lake, contracts: Sequence[Contract], span: Span, run_id: str, on_done: OnDone | None, dbt_dir: Path
 ) -> dict[str, list[Outcome]]:
-    stated = {contract.table: contract for contract in contracts}
-    above = parents(read_manifest(manifest_path(lake.settings, dbt_dir)))
+    manifest = read_manifest(manifest_path(lake.settings, dbt_dir))
+    above, stated = parents(manifest), {contract.table: contract for contract in contracts}
     variables = {"calendar_start": lake.settings.start_date.isoformat()}
     if span.window:
         variables |= {"window_start": span.window[0].isoformat(), "window_end": span.window[1].isoformat()}
+    causes = _never_loaded(lake, lake_tables(manifest, set(stated)))
     outcomes: dict[str, list[Outcome]] = {}
     failed: dict[str, set[str]] = {}
-    with built(lake.settings, list(stated), variables, dbt_dir) as candidates:
+    with built(lake.settings, [model for model in stated if model not in causes], variables, dbt_dir) as candidates:
+        causes |= {
+            model: f"{cause}. Fix: correct dbt/models, then build it again"
+            for model, cause in candidates.failed.items()
+        }
         with _attached(lake, candidates) as (con, database):
             for model in candidates.built:
                 contract = stated[model]
@@ -162,23 +133,33 @@ def _build_span(
                 found = build_mart(lake, contract, con, relation, span.keys, run_id, upstream, on_done)
                 failed[model] = {outcome.partition_key for outcome in found if not outcome.committed}
                 outcomes[contract.name] = found
-        for model, cause in candidates.failed.items():
-            if model in stated:
-                outcomes[stated[model].name] = _not_built(lake, stated[model], span.keys, run_id, cause, on_done)
+    for model in (model for model in stated if model in causes):
+        outcomes[stated[model].name] = _not_built(lake, stated[model], span.keys, run_id, causes[model], on_done)
     return outcomes
+
+
+def _never_loaded(lake: Lake, reads: Mapping[str, frozenset[str]]) -> dict[str, str]:
+    """The models that read a table the lake does not have yet, with the cause."""
+    with lake.connect(read_only=True) as con:
+        rows = con.execute("SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = 'lake'")
+        present = {name for (name,) in rows.fetchall()}
+    causes = {}
+    for model, tables in reads.items():
+        for table in sorted(tables - present):
+            key = table.replace(".", "/")
+            causes[model] = f"`{table}` was never loaded. Fix: data-platform backfill 'key:\"{key}\"+'"
+            break
+    return causes
 
 
 def _not_built(
     lake: Lake, contract: Contract, keys: Sequence[str], run_id: str, cause: str, on_done: OnDone | None
 ) -> list[Outcome]:
-    error = f"The dbt model `{contract.table}` was not built: {cause}. Fix: correct dbt/models and build it again"
-    loads = [
-        LoadRecord(
-            asset=contract.name, partition_key=key, run_id=run_id, outcome="failed",
-            contract_version=contract.version, error=error,
-        )
-        for key in keys
-    ]  # fmt: skip
+    load = LoadRecord(
+        asset=contract.name, partition_key="", run_id=run_id, outcome="failed", contract_version=contract.version,
+        error=f"The dbt model `{contract.table}` was not built: {cause}",
+    )  # fmt: skip
+    loads = [replace(load, partition_key=key, load_id=uuid.uuid4().hex) for key in keys]
     lake.record_failures(loads)
     outcomes = [Outcome(load) for load in loads]
     if on_done:

@@ -71,18 +71,20 @@ def built(
 ) -> Iterator[Candidates]:
     """Builds the models and all seeds; the file is gone when the block ends. Raises `LoadFailed` when dbt could not
     start; a model whose SQL fails is told in `failed`, and so is each that reads it."""
-    manifest_path(settings, dbt_dir)
     folder = settings.home / "build" / uuid.uuid4().hex
+    lock = FileLock(folder.with_suffix(".lock"))
     with storage_errors(folder.parent):
-        folder.mkdir(parents=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         sweep(folder.parent)
-        lock = FileLock(folder.with_suffix(".lock"))
-    with lock:
-        try:
-            yield _build(settings, folder, models, variables, dbt_dir)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    folder.with_suffix(".lock").unlink(missing_ok=True)
+        lock.acquire()
+    try:
+        with storage_errors(folder.parent):
+            folder.mkdir()
+        yield _build(settings, folder, models, variables, dbt_dir)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+        folder.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> list[Path]:
@@ -145,7 +147,7 @@ def _parse_into(folder: Path, dbt_dir: Path) -> None:
         with _one_at_a_time:
             result = _invoke(_parse(scratch, dbt_dir))
         if not result.success:
-            raise ContractError(f"The dbt project `{dbt_dir}` cannot be parsed: {_cause(result)}", fix="dbt parse")
+            raise _unparsed(result, dbt_dir)
         shutil.rmtree(folder, ignore_errors=True)
         scratch.rename(folder)
     finally:
@@ -157,7 +159,7 @@ def _parsed(folder: Path, dbt_dir: Path) -> Any:
     """dbt's own manifest object, read from the partial parse of `folder`; 0.4 s, once per process."""
     result = _invoke(_parse(folder, dbt_dir))
     if not result.success:
-        raise ContractError(f"The dbt project `{dbt_dir}` cannot be parsed: {_cause(result)}", fix="dbt parse")
+        raise _unparsed(result, dbt_dir)
     return result.result
 
 
@@ -190,6 +192,13 @@ def _content_hash(dbt_dir: Path) -> str:
 
 def _cause(result: dbtRunnerResult) -> str:
     return redact(" ".join(str(result.exception or "no cause was given").split()))
+
+
+def _unparsed(result: dbtRunnerResult, dbt_dir: Path) -> ContractError:
+    return ContractError(
+        f"The dbt project `{dbt_dir}` cannot be parsed: {_cause(result)}",
+        fix=f"correct it, then: dbt parse --project-dir {dbt_dir} --profiles-dir {dbt_dir}",
+    )
 
 
 def _listed(names: Sequence[str]) -> str:
