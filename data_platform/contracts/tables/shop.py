@@ -78,7 +78,7 @@ class StagingOrders(pa.DataFrameModel):
     "staging.order_items", grain="one row per line of an order", **SHOP,
     key=Key(("order_id", "line_number"), scope="table"), event_time="ordered_at", business_time="ordered_at",
     foreign_keys=(
-        ForeignKey("order_id", "staging.orders", "order_id"),
+        ForeignKey("order_id", "staging.orders", "order_id", touches="ordered_at"),
         ForeignKey("product_id", "staging.products", "product_id"),
     ),
 )  # fmt: skip
