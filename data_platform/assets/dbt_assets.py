@@ -97,7 +97,7 @@ def _reported(
         return
     for name, found in outcomes.items():
         log_good(context, asset_key(name), found)
-    raise failure({asset_key(name): failed for name, failed in failures.items()})
+    raise failure({asset_key(name): failed for name, failed in failures.items()}, partition_keys(context))
 
 
 def _specs() -> dict[dg.AssetKey, dg.AssetSpec]:

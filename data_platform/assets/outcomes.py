@@ -36,7 +36,7 @@ def report(
     failed = [outcome for outcome in outcomes if not outcome.committed]
     if failed:
         log_good(context, key, outcomes)
-        raise failure({key: failed})
+        raise failure({key: failed}, partition_keys(context))
     return result
 
 
@@ -69,8 +69,10 @@ def log_good(context: dg.AssetExecutionContext, key: dg.AssetKey, outcomes: Sequ
         context.log_event(_evaluation(key, verdict, None))
 
 
-def failure(failed: Mapping[dg.AssetKey, Sequence[Outcome]]) -> dg.Failure:
-    """The failure that names each bad partition of each asset of a step, its cause, and what to type when it is mended."""
+def failure(failed: Mapping[dg.AssetKey, Sequence[Outcome]], keys: Sequence[str]) -> dg.Failure:
+    """The failure that names each bad partition of each asset of a step, its cause, and what to type when it is mended.
+    The command covers all `keys` of the step: Dagster runs nothing downstream of a failed step, so the good
+    partitions are not carried on either."""
     texts, causes = [], {}
     for key, outcomes in failed.items():
         table = table_of(key)
@@ -80,7 +82,7 @@ def failure(failed: Mapping[dg.AssetKey, Sequence[Outcome]]) -> dg.Failure:
         count = f"{len(found)} partition{'s' if len(found) > 1 else ''} of " if "" not in found else ""
         texts.append(f"{count}`{table}` failed: {named}{more}")
         causes[key.to_user_string()] = found
-    command = resume_command({key: [outcome.partition_key for outcome in found] for key, found in failed.items()})
+    command = resume_command(dict.fromkeys(failed, keys))
     return dg.Failure(
         f"{' '.join(texts)}\nFix the cause, then: {command}",
         metadata={CAUSES: dg.MetadataValue.json(causes), "resume": command},

@@ -127,7 +127,7 @@ def test_good_days_are_recorded_before_the_step_fails_for_the_bad_ones(instance:
     assert "`2026-01-02`: `orders.csv` is not there." in stated.description
     assert stated.metadata["partitions"].value == {"staging/orders": {"2026-01-02": "`orders.csv` is not there."}}
     assert stated.metadata["resume"].value == (
-        "data-platform backfill 'key:\"staging/orders\"+' --from 2026-01-02 --to 2026-01-02"
+        "data-platform backfill 'key:\"staging/orders\"+' --from 2026-01-01 --to 2026-01-03"
     )
     whole = {each.check_name: each.passed for each in evaluations(instance, result.run_id) if each.partition is None}
     assert whole == {"amount__gt": False, "order_id__not_null": True}
