@@ -19,19 +19,19 @@ def sample_command(
 ) -> None:
     """Writes the files and prints rows per table and labelled rows per kind of dirt."""
     first = start or default_start(today(), days)
-    if broken_files:
-        planted = plant_broken_files(settings.landing_dir, first, scale=scale, seed=seed)
-        rows = [
-            {"day": entry.day.isoformat(), "table": entry.table, "kind": entry.kind, "file": entry.file}
-            for entry in planted
-        ]
-        emit(rows, form, [("Broken files", rows)])
-        return
     written = write_files(settings, first, days, scale, seed)
     data = summary_data(written, first, days)
     tables = [{"table": table, "rows": count} for table, count in data["rows"].items()]
     dirt = [{"planted": kind, "rows": count} for kind, count in data["dirt"].items()]
-    emit(data, form, [(f"{data['total_rows']:,} rows from {first} to {data['last']}", tables), ("", dirt)])
+    sections = [(f"{data['total_rows']:,} rows from {first} to {data['last']}", tables), ("", dirt)]
+    if broken_files:
+        planted = plant_broken_files(settings.landing_dir, first, scale=scale, seed=seed)
+        data["broken_files"] = [
+            {"day": entry.day.isoformat(), "table": entry.table, "kind": entry.kind, "file": entry.file}
+            for entry in planted
+        ]
+        sections.append(("Broken files, one of each kind from the first day on", data["broken_files"]))
+    emit(data, form, sections)
 
 
 def write_files(settings: Settings, first: date, days: int, scale: float = 1.0, seed: int = 42) -> SampleSummary:
