@@ -16,6 +16,8 @@ DAGSTER_YAML = """\
 # Written once by `data-platform init`; edit it as you like. All state stays in this folder.
 telemetry:
   enabled: false
+nux:
+  enabled: false
 # Two runs at once are what a laptop bears; commits to the lake queue at its gate anyway.
 concurrency:
   runs:
