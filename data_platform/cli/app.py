@@ -154,11 +154,15 @@ def init(format: FormatOption = Format.table) -> None:
 
 
 @command
-def demo(format: FormatOption = Format.table) -> None:
+def demo(
+    days: Annotated[int, typer.Option("--days", min=1, help="How many days of the shop.")] = 90,
+    scale: Annotated[float, typer.Option("--scale", help="1 is over a million rows in 90 days.")] = 1.0,
+    format: FormatOption = Format.table,
+) -> None:
     """The whole line on a sample shop: 90 days of drop files, backfilled to published tables, and a summary."""
     from data_platform.cli.demo import demo_command
 
-    demo_command(format)
+    demo_command(days, scale, format)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from data_platform.lake.lake import get_lake
 from data_platform.lake.ledger import latest_loads
 from data_platform.lake.storage import storage_errors
 from data_platform.settings import Settings, get_settings
-from data_platform.sources.sample import DEFAULT_DAYS, default_start
+from data_platform.sources.sample import default_start
 
 SHOP = "shop"
 FIGURES = {
@@ -36,13 +36,13 @@ NEXT = (
 )
 
 
-def demo_command(form: Format) -> None:
+def demo_command(days: int, scale: float, form: Format) -> None:
     """Writes the sample, loads it, prints the summary. Leaves with 1 when a partition failed."""
     started = time.monotonic()
-    settings = pin_start(get_settings())
+    settings = pin_start(get_settings(), days)
     first = settings.start_date
-    last = first + timedelta(days=DEFAULT_DAYS - 1)
-    written = write_files(settings, first, DEFAULT_DAYS)
+    last = first + timedelta(days=days - 1)
+    written = write_files(settings, first, days, scale)
     note(f"{written.total_rows:,} rows in {len(written.files):,} drop files, {first} to {last}")
     load_shop(settings, first, last, form)
     data = summary(settings) | {"seconds": round(time.monotonic() - started, 1)}
@@ -54,14 +54,14 @@ def demo_command(form: Format) -> None:
         note(f"  {line}")
 
 
-def pin_start(settings: Settings) -> Settings:
+def pin_start(settings: Settings, days: int) -> Settings:
     """Keeps the first day in `settings.env`, so that tomorrow's demo is today's; a day that is set stays."""
     prepare_home(settings)
     if "start_date" in settings.model_fields_set:
         return settings
     with storage_errors(settings.settings_file):
         kept = settings.settings_file.read_text() if settings.settings_file.exists() else ""
-        line = f"PLATFORM_START_DATE={default_start(today())}\n"
+        line = f"PLATFORM_START_DATE={default_start(today(), days)}\n"
         settings.settings_file.write_text(f"{kept}{'' if kept.endswith(chr(10)) or not kept else chr(10)}{line}")
     get_settings.cache_clear()
     return get_settings()

@@ -21,6 +21,7 @@ from data_platform.cli.plan import Definition, Item, Plan, Wave
 from data_platform.partitions import name_of
 
 Fate = Literal["done", "failed", "blocked"]
+FAILURE_REASON = "dagster/failure_reason"
 BACKFILL_TAG = "data_platform/backfill"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
@@ -126,9 +127,17 @@ class Engine:
             raise KeyboardInterrupt from None
         except dg.DagsterError as failure:
             succeeded, error = False, str(failure)
+        if self._was_interrupted(run_id):
+            raise KeyboardInterrupt
         names = tuple(asset.to_user_string() for asset in assets)
         self.report.runs.append(RunSummary(run_id, names, keys[0] if keys else "", keys[-1] if keys else "", succeeded))
         return list(self._fates(items, self._events(run_id), error))
+
+    def _was_interrupted(self, run_id: str) -> bool:
+        """Dagster takes Ctrl-C for itself and ends the run as failed or canceled, as if a step had died."""
+        run = self.instance.get_run_by_id(run_id)
+        canceled = run is not None and run.status == dg.DagsterRunStatus.CANCELED
+        return canceled or (run is not None and run.tags.get(FAILURE_REASON) == "UNEXPECTED_TERMINATION")
 
     def _events(self, run_id: str) -> list[dg.DagsterEvent]:
         """Materialisations and failed steps of a run; from the instance, because events that an asset logs itself

@@ -1,0 +1,103 @@
+"""`data-platform backfill` and `demo` on a real lake, in processes of their own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_platform.cli.home import open_instance
+from data_platform.settings import PROJECT_ROOT, Settings
+from data_platform.sources.sample import sample_path, write_sample
+
+pytestmark = pytest.mark.slow
+FIRST = date(2026, 1, 1)
+COMMAND = Path(sys.executable).parent / "data-platform"
+ORDERS = '+key:"published/fct_orders"'
+
+
+def platform(settings: Settings, *arguments: str, code: int = 0) -> Any:
+    """What a command printed as JSON."""
+    environment = os.environ | {"PLATFORM_HOME": str(settings.home)}
+    command = [COMMAND, *arguments, "--format", "json"]
+    done = subprocess.run(command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "Traceback" not in done.stderr
+    return json.loads(done.stdout)
+
+
+def orders_per_day(settings: Settings) -> dict[str, int]:
+    rows = platform(settings, "query", "SELECT order_date, count(*)::INTEGER AS n FROM published.fct_orders GROUP BY 1")
+    return {row["order_date"]: row["n"] for row in rows}
+
+
+def test_late_rows_rebuild_the_mart_days_they_belong_to(settings: Settings) -> None:
+    write_sample(settings.landing_dir, start=FIRST, days=3, scale=0.05)
+    platform(settings, "backfill", ORDERS, "--from", "2026-01-01", "--to", "2026-01-02")
+    before = orders_per_day(settings)
+    late = sample_path(settings.landing_dir, "orders", date(2026, 1, 3))
+    with late.open(newline="") as file:
+        header, *rows = list(csv.reader(file))
+    known = next(row for row in rows if row[header.index("ordered_at")].startswith("2026-01-03"))
+    belated = dict(zip(header, known, strict=True)) | {"order_id": "O9999999999", "ordered_at": "2026-01-01 10:00:00"}
+    with late.open("a", newline="") as file:
+        csv.writer(file).writerow([belated[name] for name in header])
+    said = platform(settings, "backfill", ORDERS, "--from", "2026-01-03", "--to", "2026-01-03")
+    after = orders_per_day(settings)
+    found = platform(settings, "query", "SELECT order_date FROM published.fct_orders WHERE order_id = 'O9999999999'")
+    assert found == [{"order_date": "2026-01-01"}]
+    assert after["2026-01-01"] > before["2026-01-01"] and "2026-01-03" in after
+    done = {row["asset"]: row["done"] for row in said["assets"]}
+    assert done["raw/orders"] == 1 and done["marts/fct_orders"] >= 2 and done["published/fct_orders"] >= 2
+
+
+def test_an_interrupt_keeps_what_was_committed_and_the_same_command_goes_on(settings: Settings) -> None:
+    write_sample(settings.landing_dir, start=FIRST, days=40, scale=0.05)
+    selection = 'key:"raw/orders" or key:"raw/events" or key:"raw/payments"'
+    arguments = ("backfill", selection, "--from", "2026-01-01", "--to", "2026-02-09")
+    environment = os.environ | {"PLATFORM_HOME": str(settings.home)}
+    running = subprocess.Popen(
+        [COMMAND, *arguments],
+        cwd=PROJECT_ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (settings.lake_dir / "data" / "raw").exists() and running.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)  # rows are being staged from here on
+    running.send_signal(signal.SIGINT)
+    out, said = running.communicate(timeout=120)
+    assert running.returncode == 1, out + said
+    assert "Stopped. What was committed stays" in said and "Traceback" not in said
+    with open_instance(settings) as instance:
+        assert all(run.is_finished for run in instance.get_runs()), "no run is left as if it went on"
+    finished = platform(settings, *arguments)
+    assert {row["done"] for row in finished["assets"]} == {40}
+
+
+def test_the_demo_typed_twice_has_the_same_rows_hashes_and_figures(settings: Settings) -> None:
+    first = platform(settings, "demo", "--days", "4", "--scale", "0.1")
+    second = platform(settings, "demo", "--days", "4", "--scale", "0.1")
+    volatile = {"published"}
+    for name in ("tables", "rules", "figures"):
+        plain = [
+            [{key: row[key] for key in row if key not in volatile} for row in said[name]] for said in (first, second)
+        ]
+        assert plain[0] == plain[1]
+    assert len(first["figures"]) == 5 and all(figure["value"] is not None for figure in first["figures"])
+    staging = [row for row in first["tables"] if row["table"].startswith("staging.")]
+    assert len(staging) == 6
+    for row in staging:
+        assert row["read"] == row["accepted"] + row["quarantined"] + row["merged"] > 0
+    assert all(row["published"] for row in first["tables"] if row["table"].startswith("marts."))
