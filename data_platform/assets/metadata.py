@@ -61,9 +61,9 @@ def load_metadata(outcome: Outcome) -> MetadataMap:
 
 
 def quality_score(load: LoadRecord) -> float:
-    """Share of the rows read that broke no rule; 1.0 when there was nothing to read."""
-    clean = load.rows_accepted + load.rows_merged - load.rows_flagged - load.rows_warned
-    return round(max(clean, 0) / load.rows_read, 6) if load.rows_read else 1.0
+    """Share of the rows read that were neither set aside nor flagged; 1.0 when there was nothing to read."""
+    clean = load.rows_accepted + load.rows_merged - load.rows_flagged
+    return round(clean / load.rows_read, 6) if load.rows_read else 1.0
 
 
 def verdict_metadata(result: RuleResult) -> MetadataMap:

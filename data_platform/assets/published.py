@@ -1,7 +1,6 @@
 """`published/*`: what readers see. All marts of one partitions definition are one step, so one transaction repoints them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import dagster as dg
 
@@ -14,16 +13,8 @@ from data_platform.contracts.registry import contracts
 from data_platform.errors import PublishRefused
 from data_platform.lake.lake import Lake, get_lake
 from data_platform.lake.ledger import latest_loads
-from data_platform.lake.publish import Published, publish
+from data_platform.lake.publish import Published, publish_passing
 from data_platform.partitions import name_of, partitions_def
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """What publishing several marts came to: those refused, with the reason, keep the version they had."""
-
-    published: Published | None
-    refused: Mapping[str, str]
 
 
 def published_assets() -> list[dg.AssetsDefinition]:
@@ -51,36 +42,18 @@ def _published_asset(definition: dg.PartitionsDefinition[str] | None, marts: Seq
     def published(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
         lake, keys = get_lake(), partition_keys(context)
         selected = {key: table for key, table in tables.items() if key in context.selected_asset_keys}
-        attempt = publish_what_passes(lake, list(selected.values()), context.run_id)
-        good = {key: table for key, table in selected.items() if table not in attempt.refused}
-        results = list(_results(context, lake, good, attempt.published, keys))
-        if attempt.refused:
+        shown = publish_passing(lake, list(selected.values()), context.run_id)
+        results = list(_results(context, lake, selected, shown, keys))
+        if shown.refused:
             for result in results:
                 for key in keys:
                     context.log_event(
                         dg.AssetMaterialization(str_key(result), partition=key or None, metadata=result.metadata)
                     )
-            raise _refusal(selected, attempt.refused, keys)
+            raise _refusal(selected, shown.refused, keys)
         yield from results
 
     return published
-
-
-def publish_what_passes(lake: Lake, tables: Sequence[str], run_id: str) -> Attempt:
-    """Publishes all tables in one transaction; when some are refused, the others in one transaction."""
-    refused: dict[str, str] = {}
-    try:
-        return Attempt(publish(lake, tables, run_id), refused)
-    except PublishRefused as error:
-        if len(tables) == 1:
-            return Attempt(None, {tables[0]: str(error)})
-    for table in tables:
-        try:
-            publish(lake, [table], run_id)
-        except PublishRefused as error:
-            refused[table] = str(error)
-    passed = [table for table in tables if table not in refused]
-    return Attempt(publish(lake, passed, run_id) if passed else None, refused)
 
 
 def str_key(result: dg.MaterializeResult[None]) -> dg.AssetKey:
@@ -90,14 +63,14 @@ def str_key(result: dg.MaterializeResult[None]) -> dg.AssetKey:
 def _results(
     context: dg.AssetExecutionContext,
     lake: Lake,
-    good: Mapping[dg.AssetKey, str],
-    shown: Published | None,
+    selected: Mapping[dg.AssetKey, str],
+    shown: Published,
     keys: Sequence[str],
 ) -> Iterator[dg.MaterializeResult[None]]:
-    if shown is None:
-        return
     with lake.connect(read_only=True) as con:
-        for key, table in good.items():
+        for key, table in selected.items():
+            if table in shown.refused:
+                continue
             rows = {load.partition_key: load.rows_accepted for load in latest_loads(con, table, keys=keys)}
             metadata = {
                 "version": shown.version,
@@ -113,8 +86,10 @@ def _results(
             yield dg.MaterializeResult(asset_key=key, metadata=metadata)
 
 
-def _refusal(selected: Mapping[dg.AssetKey, str], refused: Mapping[str, str], keys: Sequence[str]) -> dg.Failure:
-    bad = {key: refused[table] for key, table in selected.items() if table in refused}
+def _refusal(
+    selected: Mapping[dg.AssetKey, str], refused: Mapping[str, PublishRefused], keys: Sequence[str]
+) -> dg.Failure:
+    bad = {key: str(refused[table]) for key, table in selected.items() if table in refused}
     causes = {key.to_user_string(): dict.fromkeys(keys, cause) for key, cause in bad.items()}
     return dg.Failure(
         " ".join(bad.values()),

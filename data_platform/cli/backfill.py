@@ -71,7 +71,8 @@ def run_plan(settings: Settings, defs: dg.Definitions, plan: Plan) -> Report:
         engine = Engine(defs, instance, on_done, prepare)
         try:
             report = engine.run(plan)
-            extra = stale_part(plan, get_lake(), [item for item, fate in report.fates.items() if fate != "done"])
+            lost = [item for item, fate in report.fates.items() if fate != "done"]
+            extra = stale_part(plan, get_lake(), [run.run_id for run in report.runs], lost)
             if extra.size:
                 progress.update(task, total=len({*plan.items(), *extra.items()}))
                 report = engine.run(extra)

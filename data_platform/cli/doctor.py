@@ -11,9 +11,11 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
+from data_platform.cli.catalogue import known_tables
 from data_platform.cli.output import Format, emit
 from data_platform.errors import GateTimeout, PlatformError
 from data_platform.lake.lake import get_lake
+from data_platform.lake.ledger import latest_loads
 from data_platform.lake.publish import published_views
 from data_platform.settings import PROJECT_ROOT, Settings, load_settings
 
@@ -155,6 +157,24 @@ def check_views(_: Settings) -> Iterator[Check]:
         yield Check("published", True, f"{len(views)} views, each version is there")
 
 
+def check_early_rows(settings: Settings) -> Iterator[Check]:
+    """Rows of days before the first partition are in staging and in no mart: not wrong, but to be known."""
+    lake, first = get_lake(), settings.start_date
+    if not lake.attachment.exists():
+        return
+    open_ended = {
+        known.name for known in known_tables(settings) if known.partition.dimensions and not known.partition.dimensions[0].start
+    }  # fmt: skip
+    with lake.connect(read_only=True) as con:
+        loads = [load for load in latest_loads(con) if load.asset in open_ended]
+    days = sorted({day for load in loads for day in load.business_days if day < first})
+    found = (
+        f"{len(days)} business days before {first}, the first partition, have late rows in staging that no mart shows"
+    )
+    fix = f"to build them too: PLATFORM_START_DATE={days[0]} in {settings.settings_file}" if days else ""
+    yield Check("early rows", True, found if days else "none", fix)
+
+
 def check_dagster(settings: Settings) -> Iterator[Check]:
     yaml = settings.dagster_dir / "dagster.yaml"
     yield Check("dagster.yaml", yaml.exists(), str(yaml), "" if yaml.exists() else "data-platform init")
@@ -189,5 +209,6 @@ def check_definitions(_: Settings) -> Iterator[Check]:
 
 
 HERE = (
-    check_python, check_versions, check_home, check_disk, check_catalog, check_gate, check_views, check_dagster, check_dbt,
+    check_python, check_versions, check_home, check_disk, check_catalog, check_gate, check_views, check_early_rows,
+    check_dagster, check_dbt,
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,13 +27,16 @@ concurrency:
 
 
 def prepare_home(settings: Settings) -> list[Path]:
-    """Makes the folders and `dagster.yaml` that are missing, and returns what was made. Raises `StorageError`."""
+    """Makes the folders and `dagster.yaml` that are missing, and returns what was made. Raises `StorageError`, also
+    where all is there and may not be written."""
     made = []
     for folder in (settings.home, settings.landing_dir, settings.lake_dir, settings.dagster_dir):
         if not folder.is_dir():
             with storage_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
             made.append(folder)
+    with storage_errors(settings.home), tempfile.NamedTemporaryFile(dir=settings.home, prefix=".probe-"):
+        pass
     instance = settings.dagster_dir / "dagster.yaml"
     if not instance.exists():
         with storage_errors(instance):

@@ -15,16 +15,16 @@ from data_platform.settings import Settings
 
 def query_command(settings: Settings, sql: str, limit: int, form: Format) -> None:
     """Prints the rows. Raises `UsageError` for no or several statements, `LakeError` with the engine's words."""
-    names, rows = run_query(settings, sql)
-    shown = rows if form is Format.json or limit == 0 else rows[:limit]
-    data = [dict(zip(names, row, strict=True)) for row in shown]
+    most = None if form is Format.json or limit == 0 else limit
+    names, rows = run_query(settings, sql, most + 1 if most else None)
+    data = [dict(zip(names, row, strict=True)) for row in rows[:most]]
     emit(data, form, [("", data)])
-    if len(shown) < len(rows):
-        note(f"{len(shown):,} of {len(rows):,} rows; --limit 0 shows all.")
+    if len(data) < len(rows):
+        note(f"The first {len(data):,} rows; --limit 0 shows all.")
 
 
-def run_query(settings: Settings, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Column names (made unique) and rows of one statement."""
+def run_query(settings: Settings, sql: str, most: int | None = None) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Column names (made unique) and rows of one statement, at most so many."""
     require_lake(settings)
     with get_lake().connect(read_only=True) as con:
         try:
@@ -34,7 +34,7 @@ def run_query(settings: Settings, sql: str) -> tuple[list[str], list[tuple[Any, 
             con.execute("USE lake.published")
             cursor = con.execute(statements[0])
             names = _unique([column[0] for column in cursor.description or []])
-            return names, cursor.fetchall()
+            return names, cursor.fetchall() if most is None else cursor.fetchmany(most)
         except duckdb.Error as error:
             raise LakeError(_words(error)) from None
 

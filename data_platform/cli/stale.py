@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import dagster as dg
 
@@ -13,9 +13,9 @@ from data_platform.lake.ledger import latest_loads, stale_days
 from data_platform.partitions import grain_of
 
 
-def stale_part(plan: Plan, lake: Lake, lost: Iterable[Item]) -> Plan:
-    """The selected marts' days that were built and that a load of their staging tables touched since, with what hangs
-    on them. A day that was never built stays unbuilt until it is asked for, and a day that failed stays failed."""
+def stale_part(plan: Plan, lake: Lake, runs: Collection[str], lost: Iterable[Item]) -> Plan:
+    """The selected marts' days that were built and that these runs' loads of their staging tables touched since, with
+    what hangs on them. A day that was never built stays unbuilt until it is asked for, and a day that failed stays failed."""
     skip = set(lost)
     keys: dict[dg.AssetKey, list[str]] = {}
     with lake.connect(read_only=True) as con:
@@ -25,7 +25,7 @@ def stale_part(plan: Plan, lake: Lake, lost: Iterable[Item]) -> Plan:
             if asset.path[0] == "marts" and definition is not None and grain_of(definition) == "day":
                 sources = [table_of(found) for found in upstream(plan, asset) if found.path[0] == "staging"]
                 built = {load.partition_key for load in latest_loads(con, table_of(asset))}
-                days = {day.isoformat() for day in stale_days(con, table_of(asset), sources)} & built
+                days = {day.isoformat() for day in stale_days(con, table_of(asset), sources, runs)} & built
                 keys[asset] = [
                     key for key in sorted(days & set(definition.get_partition_keys())) if Item(asset, key) not in skip
                 ]

@@ -12,6 +12,7 @@ from data_platform.errors import UsageError, did_you_mean
 from data_platform.lake.lake import get_lake
 from data_platform.lake.ledger import Load, latest_loads
 from data_platform.lake.publish import View, published_views
+from data_platform.lake.storage import storage_errors
 from data_platform.settings import Settings
 
 SHOWN = ("table", "present", "missing", "failed", "read", "accepted", "quarantined", "merged", "last load", "published")
@@ -42,7 +43,7 @@ def table_status(settings: Settings) -> list[dict[str, Any]]:
     committed, failed, views = list[Load](), list[Load](), list[View]()
     lake = get_lake()
     if lake.attachment.exists():
-        with lake.connect(read_only=True) as con:
+        with storage_errors(lake.attachment.place), lake.connect(read_only=True) as con:
             committed = latest_loads(con)
             failed = [load for load in latest_loads(con, outcome=None) if load.outcome == "failed"]
             views = published_views(con)

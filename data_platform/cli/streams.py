@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from data_platform.lake.storage import storage_errors
+
 
 @contextmanager
 def others_go_to(log: Path) -> Iterator[TextIO]:
@@ -17,11 +19,12 @@ def others_go_to(log: Path) -> Iterator[TextIO]:
 
     Dagster captures a step's output at the descriptors and echoes it, and dbt prints: the data on stdout would be
     no data any more, and the progress bar would end up in the compute log."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+    with storage_errors(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     saved = os.dup(1), os.dup(2)
     sys.stdout.flush()
     sys.stderr.flush()
-    target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     real = os.fdopen(os.dup(2), "w", buffering=1)
     os.dup2(target, 1)
     os.dup2(target, 2)

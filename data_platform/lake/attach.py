@@ -63,9 +63,11 @@ def postgres_catalog(url: str) -> PostgresCatalog:
     if parts.scheme not in ("postgresql", "postgres") or not database:
         raise SettingsError("`PLATFORM_CATALOG` is no URL of a PostgreSQL database.", fix=f"write it as {wanted}")
     options = dict(parse_qsl(parts.query))
+    asked = {name: options.pop(name, "") for name in ("host", "user", "password")}
     return PostgresCatalog(
-        host=unquote(parts.hostname or options.pop("host", "localhost")), port=port, database=database,
-        user=unquote(parts.username or ""), password=unquote(parts.password or ""), options=options,
+        host=unquote(parts.hostname or "") or asked["host"] or "localhost", port=port, database=database,
+        user=unquote(parts.username or "") or asked["user"],
+        password=unquote(parts.password or "") or asked["password"], options=options,
     )  # fmt: skip
 
 

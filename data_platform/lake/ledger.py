@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -166,16 +166,19 @@ def latest_audits(con: duckdb.DuckDBPyConnection, asset: str | None = None) -> d
     return {row["load_id"]: Audit(**(row | {"failed_rules": tuple(json.loads(row["failed_rules"]))})) for row in found}
 
 
-def stale_days(con: duckdb.DuckDBPyConnection, mart: str, sources: Sequence[str]) -> list[date]:
-    """Business days that the mart must rebuild: touched by a committed load of one of its sources after the mart's own
-    latest load of that day, or never built. A reload touches the days of the load it replaces too: rows may have
-    left them. Days are daily partition keys of the mart."""
+def stale_days(
+    con: duckdb.DuckDBPyConnection, mart: str, sources: Sequence[str], runs: Collection[str] | None = None
+) -> list[date]:
+    """Business days that the mart must rebuild: touched by a committed load of one of its sources (by one of these
+    `runs`, if given) after the mart's own latest load of that day, or never built. A reload touches the days of the
+    load it replaces too: rows may have left them. Days are daily partition keys of the mart."""
     built = {load.partition_key: load.snapshot_id for load in latest_loads(con, mart)}
     touched: dict[date, int] = {}
     for source in sources:
         before: dict[str, tuple[date, ...]] = {}
         for load in loads_since(con, -1, source, outcome="committed"):
-            for day in {*load.business_days, *before.get(load.partition_key, ())}:
-                touched[day] = max(touched.get(day, -1), load.snapshot_id)
+            if runs is None or load.run_id in runs:
+                for day in {*load.business_days, *before.get(load.partition_key, ())}:
+                    touched[day] = max(touched.get(day, -1), load.snapshot_id)
             before[load.partition_key] = load.business_days
     return sorted(day for day, snapshot in touched.items() if built.get(day.isoformat(), -1) < snapshot)

@@ -28,12 +28,13 @@ _SHOWN = 5
 @dataclass(frozen=True)
 class Published:
     """What a publish did: `version` is the snapshot all `tables` now show; `changed` the partitions of each that
-    readers see anew; `previous` the version each showed before."""
+    readers see anew; `previous` the version each showed before; `refused` the tables that keep theirs, and why."""
 
     version: int
     tables: tuple[str, ...]
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     previous: Mapping[str, int | None] = field(default_factory=dict)
+    refused: Mapping[str, PublishRefused] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,15 @@ def publish(lake: Lake, tables: Sequence[str], run_id: str = "") -> Published:
     one consistent state. Raises `PublishRefused`, changing nothing, when a partition changed since the published
     version has no passed audit, when the latest audit of a published load failed, or when rows of a mart were changed
     by a snapshot that recorded no load of it."""
+    return _publish(lake, tables, run_id, stop_at_refusal=True)
+
+
+def publish_passing(lake: Lake, tables: Sequence[str], run_id: str = "") -> Published:
+    """As `publish`, for those of the marts that may be published; the others are in `refused` and keep their version."""
+    return _publish(lake, tables, run_id, stop_at_refusal=False)
+
+
+def _publish(lake: Lake, tables: Sequence[str], run_id: str, *, stop_at_refusal: bool) -> Published:
     names = [table_name(table) for table in dict.fromkeys(tables)]
     for name in names:
         if name.layer != "marts":
@@ -60,11 +70,19 @@ def publish(lake: Lake, tables: Sequence[str], run_id: str = "") -> Published:
         with lake.gate.hold(), storage_errors(lake.attachment.place):
             version = commits.snapshot_id(con)
             previous = {str(name): published_version(con, name.table) for name in names}
-            changed = {str(name): _audited(con, name, previous[str(name)]) for name in names}
-            _repoint(con, names, previous, version, run_id)
+            changed, refused = dict[str, tuple[str, ...]](), dict[str, PublishRefused]()
+            for name in names:
+                try:
+                    changed[str(name)] = _audited(con, name, previous[str(name)])
+                except PublishRefused as error:
+                    if stop_at_refusal:
+                        raise
+                    refused[str(name)] = error
+            if changed:
+                _repoint(con, [name for name in names if str(name) in changed], previous, version, run_id)
     finally:
         con.close()
-    return Published(version, tuple(map(str, names)), changed, previous)
+    return Published(version, tuple(changed), changed, previous, refused)
 
 
 def published_version(con: duckdb.DuckDBPyConnection, table: str) -> int | None:

@@ -29,9 +29,16 @@ _UNREACHABLE = (
     "unable to connect to postgres", "connection refused", "could not connect", "could not translate host name",
     "password authentication failed", "server closed the connection", "connection to server", "timeout expired",
 )  # fmt: skip
-_CONFLICTS = ("conflict", "database is locked", "could not serialize", "concurrent update", "deadlock detected")
+_CONFLICTS = (
+    "transaction conflict",
+    "conflict on",
+    "database is locked",
+    "could not serialize",
+    "concurrent update",
+    "deadlock detected",
+)
 _SERVER = re.compile(r"(connection to server|could not translate|could not connect|timeout expired).*", re.IGNORECASE)
-_SECRETS = re.compile(r"(password\s*=\s*)('[^']*'|\S+)|(://[^:/@\s]*:)[^@\s]*(?=@)", re.IGNORECASE)
+_SECRETS = re.compile(r"(password\s*=\s*)('[^']*'|[^\s&]+)|(://[^:/@\s]*:)[^@\s]*(?=@)", re.IGNORECASE)
 
 
 def redact(message: str) -> str:

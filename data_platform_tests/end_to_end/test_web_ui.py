@@ -8,13 +8,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +18,7 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from data_platform.settings import PROJECT_ROOT
+from data_platform_tests.serving import free_port, serving
 
 BIN = Path(sys.executable).parent
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -73,31 +69,10 @@ def built(tmp_path_factory: pytest.TempPathFactory, first: str) -> Path:
 @pytest.fixture(scope="module")
 def url(built: Path) -> Iterator[str]:
     """The web UI and the daemon, as `make ui` starts them."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with (built / "ui.log").open("w") as log:
-        server = subprocess.Popen(
-            [BIN / "dagster", "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)],
-            cwd=PROJECT_ROOT, env=_environment(built), stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-        try:
-            _wait_for(f"http://127.0.0.1:{port}/server_info", server, built / "ui.log")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait(60)
-
-
-def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)  # nothing tells that a port has opened
-    raise AssertionError(log.read_text()[-3000:])
+    url = f"http://127.0.0.1:{free_port()}"
+    command = [BIN / "dagster", "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", url.rpartition(":")[2]]
+    with serving(command, url, _environment(built), PROJECT_ROOT, built / "ui.log"):
+        yield url
 
 
 @pytest.fixture

@@ -1,0 +1,128 @@
+"""Every command that the documents show is typed here as it stands there, against a week of the sample shop.
+
+Blocks marked `sh` are shell; `make` targets are checked to exist, because CI runs them itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data_platform.settings import PROJECT_ROOT
+from data_platform_tests.serving import ask, serving
+
+BIN = Path(sys.executable).parent
+PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (PROJECT_ROOT / "docs").glob("*.md")))
+SERVERS = {"dg dev", "dagster dev -w workspace.yaml"}
+UI = "http://127.0.0.1:3000"  # what both servers take when nothing is said, and what the README names
+DAYS = 7
+ASSETS = "{ assetNodes { assetKey { path } } runsOrError { ... on Runs { results { runId status } } } }"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (PROJECT_ROOT / page).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[tuple[str, str]]:
+    """(page, command) in the order of the pages, operations first: its first command loads the week."""
+    pages = sorted(PAGES, key=lambda page: page != "docs/operations.md")
+    lines = [(page, line) for page in pages for block in blocks(page, "sh") for line in block.splitlines()]
+    shown = [(page, re.sub(r"\s+#.*$", "", line)) for page, line in lines]
+    return [(page, line) for page, line in shown if line]
+
+
+SHOWN = commands()
+TYPED = [(page, line) for page, line in SHOWN if line not in SERVERS and not line.startswith("make ")]
+
+
+@pytest.fixture(scope="module")
+def week(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a person who has landed a week of drop files and loaded nothing yet."""
+    home = tmp_path_factory.mktemp("docs") / "platform"
+    environment = os.environ | {
+        "PLATFORM_HOME": str(home), "DAGSTER_HOME": str(home / "dagster"), "PLATFORM_START_DATE": "2026-01-01",
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+    }  # fmt: skip
+    said = typed(f"data-platform sample --start 2026-01-01 --days {DAYS} --scale 0.01", environment)
+    assert said.returncode == 0, said.stderr
+    return environment
+
+
+def typed(line: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    # The page says where Dagster's home is by default; here it is in the environment already.
+    line = line if not line.startswith("export DAGSTER_HOME=") else "true"
+    return subprocess.run(
+        ["bash", "-c", line], cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "line"), TYPED, ids=[f"{page}: {line}" for page, line in TYPED])
+def test_a_command_of_the_documents_does_what_it_is_shown_for(page: str, line: str, week: dict[str, str]) -> None:
+    done = typed(line, week)
+    assert done.returncode == 0, f"{page}: {line}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", sorted(SERVERS))
+def test_a_server_shows_the_assets_and_the_runs(line: str, week: dict[str, str], tmp_path: Path) -> None:
+    with serving(line.split(), UI, week, PROJECT_ROOT, tmp_path / "server.log"):
+        found = ask(UI, ASSETS)
+    layers = {node["assetKey"]["path"][0] for node in found["assetNodes"]}
+    assert layers == {"raw", "staging", "marts", "published"}
+    assert "SUCCESS" in {run["status"] for run in found["runsOrError"]["results"]}
+
+
+def test_the_documents_show_the_servers_that_are_tested() -> None:
+    assert {line for _, line in SHOWN} >= SERVERS
+
+
+def test_the_targets_that_the_documents_name_are_there() -> None:
+    targets = set(re.findall(r"^([a-z-]+):.*##", (PROJECT_ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        word for page in PAGES for word in re.findall(r"`?\bmake ([a-z][a-z-]*)", (PROJECT_ROOT / page).read_text())
+    }
+    assert named & targets
+    assert {name for page, line in SHOWN if line.startswith("make ") for name in [line.split()[1]]} <= targets
+
+
+@pytest.mark.slow
+def test_the_source_that_the_readme_adds_runs_as_it_stands_there(tmp_path: Path) -> None:
+    project, home = tmp_path / "project", tmp_path / "platform"
+    for name in ("data_platform", "dbt", "pyproject.toml", "workspace.yaml"):
+        source = PROJECT_ROOT / name
+        ignored = shutil.ignore_patterns("__pycache__", "target", "logs")
+        shutil.copytree(source, project / name, ignore=ignored) if source.is_dir() else shutil.copy(source, project)
+    (shown,) = blocks("README.md", "python")
+    files = re.split(r"^# (data_platform/\S+\.py)\n", shown, flags=re.MULTILINE)[1:]
+    for name, text in zip(files[::2], files[1::2], strict=True):
+        (project / name).write_text(text)
+    landed = home / "landing" / "parcels" / "2026-01-05.csv"
+    landed.parent.mkdir(parents=True)
+    landed.write_text("parcel_id,weight_g,sent_at\nP1,1200,2026-01-05 08:00:00\nP2,0,2026-01-05 09:00:00\n")
+    (command,) = re.findall(
+        r"`(data-platform backfill 'key:\"raw/parcels\"[^`]*)`", (PROJECT_ROOT / "README.md").read_text()
+    )
+    environment = os.environ | {
+        "PLATFORM_HOME": str(home), "DAGSTER_HOME": str(home / "dagster"), "PYTHONPATH": str(project),
+        "PLATFORM_START_DATE": "2026-01-01", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+    }  # fmt: skip
+    command = command.replace("\n", " ").replace("data-platform", "python -m data_platform")
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    asked = subprocess.run(
+        ["python", "-m", "data_platform", "query", "--format", "json",
+         "SELECT parcel_id, NULL AS rules FROM lake.staging.parcels UNION ALL SELECT NULL, rules FROM lake.quarantine.parcels ORDER BY ALL"],
+        cwd=project, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert '"P1"' in asked.stdout and '"weight_g.gt"' in asked.stdout
