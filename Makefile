@@ -26,7 +26,7 @@ ui: setup ## the web UI and the daemon on 127.0.0.1:3000
 	@$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
 
 test: setup ## the tests, but for the slow ones
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile
 
 test-slow: setup ## the slow tests: many processes, whole years, real browsers
 	@$(BIN)/pytest -m slow

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 START_SECONDS = 240
+STOP_SECONDS = 60
 
 
 def free_port() -> int:
@@ -37,8 +38,17 @@ def serving(
             _wait_for(f"{url}/server_info", server, log)
             yield
         finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait(60)
+            _stop(server)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """Asks the whole group to end, and ends it when a child does not listen."""
+    os.killpg(server.pid, signal.SIGTERM)
+    try:
+        server.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
 
 
 def ask(url: str, query: str) -> Any:

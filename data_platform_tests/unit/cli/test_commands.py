@@ -62,7 +62,7 @@ def test_query_prints_rows_as_json_with_exact_decimals(loaded: Settings) -> None
 
 def test_query_prints_no_more_rows_than_asked_for_in_a_table(loaded: Settings) -> None:
     result = data_platform("query", "--limit", "2", "SELECT range AS n FROM range(10)")
-    assert "2 of 10 rows" in result.stderr and "9" not in result.stdout
+    assert "The first 2 rows" in result.stderr and "9" not in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_a_file_for_a_day_without_rows_is_a_recorded_empty_day(lake: Lake) -> No
 BAD_FILES = {
     "is not there": None,
     "has zero bytes": b"",
-    "is a gzip file": gzip.compress(GOOD),
+    "is a gzip file": gzip.compress(GOOD, mtime=0),
     "lacks the required column `amount`": b"thing_id,Label text\n1,a\n",
     "seems cut off": GOOD + b"3,c",
     "names the column `amount` twice": b"thing_id,Label text,amount,amount\n",
