@@ -47,23 +47,31 @@ def build_marts(
     in which the marts depend on each other. A partition whose candidate fails keeps the rows it had, and so does the
     same partition of each mart built from it; a model whose SQL fails fails all its keys.
 
-    Rows that reach staging between dbt's read and our commit would be missed by all: their partitions are built again."""
+    All models of an attempt read one version of the lake. Partitions that a load of staging has changed since are built
+    again, and so are those whose key another day held that was built after them: a corrected order may change its day."""
     partitioning, left = contracts[0].partition, list(keys)
     outcomes: dict[str, dict[str, Outcome]] = {}
     reads = lake_tables(read_manifest(manifest_path(lake.settings, dbt_dir)), {found.table for found in contracts})
-    for _ in range(ATTEMPTS):
-        seen = _snapshot(lake)
-        for span in spans(partitioning, left):
-            for name, found in _build_span(lake, contracts, span, run_id, on_done, dbt_dir).items():
+    for attempt in range(ATTEMPTS):
+        seen, apart = _snapshot(lake), spans(partitioning, left)
+        built_now: list[Outcome] = []
+        for span in apart:
+            for name, found in _build_span(lake, contracts, span, seen, run_id, on_done, dbt_dir).items():
                 outcomes.setdefault(name, {}).update({outcome.partition_key: outcome for outcome in found})
-        left = overtaken(lake, sorted(set().union(*reads.values())), seen, partitioning, left)
+                built_now += found
+        again = set(overtaken(lake, sorted(set().union(*reads.values())), seen, partitioning, left))
+        if attempt == 0 and len(apart) > 1:
+            again |= {outcome.partition_key for outcome in built_now if _broke_the_key(outcome)}
+        left = [key for key in left if key in again]
         if not left:
             break
     else:
-        log.warning(
-            "staging changed during each of %s builds of %s; these may lack rows: %s", ATTEMPTS, list(outcomes), left
-        )
+        log.warning("staging changed during each of %s builds of %s; stale still: %s", ATTEMPTS, list(outcomes), left)
     return {name: list(found.values()) for name, found in outcomes.items()}
+
+
+def _broke_the_key(outcome: Outcome) -> bool:
+    return not outcome.committed and any(rule.rule == "key" and not rule.passed for rule in outcome.rules)
 
 
 def spans(partitioning: Partitioning, keys: Sequence[str]) -> list[Span]:
@@ -110,8 +118,9 @@ def _snapshot(lake: Lake) -> int:
 
 
 def _build_span(
-    lake: Lake, contracts: Sequence[Contract], span: Span, run_id: str, on_done: OnDone | None, dbt_dir: Path
-) -> dict[str, list[Outcome]]:
+    lake: Lake, contracts: Sequence[Contract], span: Span, version: int, run_id: str, on_done: OnDone | None,
+    dbt_dir: Path,
+) -> dict[str, list[Outcome]]:  # fmt: skip
     manifest = read_manifest(manifest_path(lake.settings, dbt_dir))
     above, stated = parents(manifest), {contract.table: contract for contract in contracts}
     variables = {"calendar_start": lake.settings.start_date.isoformat()}
@@ -120,7 +129,8 @@ def _build_span(
     causes = _never_loaded(lake, lake_tables(manifest, set(stated)))
     outcomes: dict[str, list[Outcome]] = {}
     failed: dict[str, set[str]] = {}
-    with built(lake.settings, [model for model in stated if model not in causes], variables, dbt_dir) as candidates:
+    models = [model for model in stated if model not in causes]
+    with built(lake.settings, models, variables, dbt_dir, version) as candidates:
         causes |= {
             model: f"{cause}. Fix: correct dbt/models, then build it again"
             for model, cause in candidates.failed.items()
@@ -130,7 +140,7 @@ def _build_span(
                 contract = stated[model]
                 upstream = set().union(*(failed.get(parent, set()) for parent in above.get(model, ())))
                 relation = f"{database}.main.{ident(model)}"
-                found = build_mart(lake, contract, con, relation, span.keys, run_id, upstream, on_done)
+                found = build_mart(lake, contract, con, relation, span.keys, run_id, upstream, on_done, version)
                 failed[model] = {outcome.partition_key for outcome in found if not outcome.committed}
                 outcomes[contract.name] = found
     for model in (model for model in stated if model in causes):

@@ -67,10 +67,11 @@ def manifest_path(settings: Settings, dbt_dir: Path = DBT_DIR) -> Path:
 
 @contextmanager
 def built(
-    settings: Settings, models: Sequence[str], variables: Mapping[str, str], dbt_dir: Path = DBT_DIR
-) -> Iterator[Candidates]:
-    """Builds the models and all seeds; the file is gone when the block ends. Raises `LoadFailed` when dbt could not
-    start; a model whose SQL fails is told in `failed`, and so is each that reads it."""
+    settings: Settings, models: Sequence[str], variables: Mapping[str, str], dbt_dir: Path = DBT_DIR,
+    version: int | None = None,
+) -> Iterator[Candidates]:  # fmt: skip
+    """Builds the models and all seeds from the lake as it is, or was at a version; the file is gone when the block ends.
+    Raises `LoadFailed` when dbt could not start; a model whose SQL fails is told in `failed`, and so is each that reads it."""
     folder = settings.home / "build" / uuid.uuid4().hex
     lock = FileLock(folder.with_suffix(".lock"))
     with storage_errors(folder.parent):
@@ -80,7 +81,7 @@ def built(
     try:
         with storage_errors(folder.parent):
             folder.mkdir()
-        yield _build(settings, folder, models, variables, dbt_dir)
+        yield _build(settings, folder, models, variables, dbt_dir, version)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         lock.release()
@@ -102,14 +103,15 @@ def sweep(folder: Path) -> list[Path]:
 
 
 def _build(
-    settings: Settings, folder: Path, models: Sequence[str], variables: Mapping[str, str], dbt_dir: Path
-) -> Candidates:
+    settings: Settings, folder: Path, models: Sequence[str], variables: Mapping[str, str], dbt_dir: Path,
+    version: int | None,
+) -> Candidates:  # fmt: skip
     from dbt.artifacts.schemas.run import RunExecutionResult
 
     from data_platform.lake import dbt_plugin
 
     file = folder / CANDIDATES
-    with _one_at_a_time, dbt_plugin.attaching(settings):
+    with _one_at_a_time, dbt_plugin.attaching(settings, version):
         # A build writes compiled code into the manifest, and an ephemeral model compiled once is not compiled again.
         manifest = _parsed(manifest_path(settings, dbt_dir).parent, dbt_dir).deepcopy()
         try:

@@ -98,7 +98,9 @@ class Attachment:
             return f"ducklake:postgres:{self.catalog.conninfo()}"
         return f"ducklake:sqlite:{self.catalog}"
 
-    def options(self, *, read_only: bool = False, create: bool = False) -> dict[str, str | int | bool]:
+    def options(
+        self, *, read_only: bool = False, create: bool = False, version: int | None = None
+    ) -> dict[str, str | int | bool]:
         """The options of ATTACH. The data path is given and not taken from the catalog, so that a lake may be moved."""
         found: dict[str, str | int | bool] = {
             "DATA_PATH": f"{self.data_path}/", "OVERRIDE_DATA_PATH": True,
@@ -111,13 +113,14 @@ class Attachment:
             found |= {"META_JOURNAL_MODE": "WAL", "META_BUSY_TIMEOUT": 30000}
         if read_only:
             found["READ_ONLY"] = True
+        if version is not None:
+            found["SNAPSHOT_VERSION"] = version
         return found
 
-    def sql(self, *, read_only: bool = False, create: bool = False) -> str:
-        """The one ATTACH statement, under the name `lake`."""
-        options = ", ".join(
-            f"{name} {_literal(value)}" for name, value in self.options(read_only=read_only, create=create).items()
-        )
+    def sql(self, *, read_only: bool = False, create: bool = False, version: int | None = None) -> str:
+        """The one ATTACH statement, under the name `lake`; of a `version`, the lake as it was then."""
+        stated = self.options(read_only=read_only, create=create, version=version)
+        options = ", ".join(f"{name} {_literal(value)}" for name, value in stated.items())
         return f"ATTACH {text(self.path)} AS lake ({options})"
 
     def secret_sql(self) -> str | None:

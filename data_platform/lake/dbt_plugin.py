@@ -17,18 +17,19 @@ from duckdb import DuckDBPyConnection
 from data_platform.lake.attach import attachment, engine_config, equip
 from data_platform.settings import Settings, get_settings
 
-_handed: list[Settings] = []
+_handed: list[tuple[Settings, int | None]] = []
 
 
 @contextmanager
-def attaching(settings: Settings) -> Iterator[None]:
-    """While open, dbt in this process attaches the lake of these settings instead of the environment's. dbt opens
-    connections in threads of its own, so this is no context variable; its user lets one dbt run at a time."""
-    _handed.append(settings)
+def attaching(settings: Settings, version: int | None = None) -> Iterator[None]:
+    """While open, dbt in this process attaches the lake of these settings instead of the environment's, at this version
+    so that all models of a build read one state. dbt opens connections in threads of its own, so this is no context
+    variable; its user lets one dbt run at a time."""
+    _handed.append((settings, version))
     try:
         yield
     finally:
-        _handed.remove(settings)
+        _handed.pop()
 
 
 def release() -> None:
@@ -45,7 +46,7 @@ class Plugin(BasePlugin):
     """Equips each engine that dbt opens."""
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:  # noqa: ARG002  (the adapter's signature)
-        self.settings = _handed[-1] if _handed else get_settings()
+        self.settings, self.version = _handed[-1] if _handed else (get_settings(), None)
 
     def update_connection_config(self, creds: object, config: dict[str, Any]) -> None:  # noqa: ARG002
         config.update(engine_config(self.settings))
@@ -53,4 +54,4 @@ class Plugin(BasePlugin):
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         at = attachment(self.settings)
         equip(conn, at)
-        conn.execute(at.sql(read_only=True))
+        conn.execute(at.sql(read_only=True, version=self.version))

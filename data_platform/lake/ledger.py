@@ -24,7 +24,7 @@ LOADS = {
     "rows_flagged": "BIGINT", "rows_warned": "BIGINT", "rows_late": "BIGINT", "by_rule": "VARCHAR",
     "contract_version": "INTEGER", "content_hash": "VARCHAR", "hash_algorithm": "VARCHAR", "event_min": "TIMESTAMP",
     "event_max": "TIMESTAMP", "business_days": "VARCHAR", "source_files": "VARCHAR", "seconds": "DOUBLE",
-    "error": "VARCHAR", "started_at": "TIMESTAMP", "finished_at": "TIMESTAMP",
+    "error": "VARCHAR", "started_at": "TIMESTAMP", "finished_at": "TIMESTAMP", "built_from": "BIGINT",
 }  # fmt: skip
 AUDITS = {
     "audit_id": "VARCHAR", "asset": "VARCHAR", "partition_key": "VARCHAR", "load_id": "VARCHAR", "passed": "BOOLEAN",
@@ -170,9 +170,13 @@ def stale_days(
     con: duckdb.DuckDBPyConnection, mart: str, sources: Sequence[str], runs: Collection[str] | None = None
 ) -> list[date]:
     """Business days that the mart must rebuild: touched by a committed load of one of its sources (by one of these
-    `runs`, if given) after the mart's own latest load of that day, or never built. A reload touches the days of the
-    load it replaces too: rows may have left them. Days are daily partition keys of the mart."""
-    built = {load.partition_key: load.snapshot_id for load in latest_loads(con, mart)}
+    `runs`, if given) after the version that the mart's own latest load of that day was built from, or never built. A
+    reload touches the days of the load it replaces too: rows may have left them. Days are daily partition keys of the
+    mart."""
+    built = {
+        load.partition_key: load.snapshot_id if load.built_from is None else load.built_from
+        for load in latest_loads(con, mart)
+    }
     touched: dict[date, int] = {}
     for source in sources:
         before: dict[str, tuple[date, ...]] = {}

@@ -27,7 +27,8 @@ class RuleResult:
 
 @dataclass(frozen=True)
 class LoadRecord:
-    """One row of `ops.loads`: one attempt to load one partition of one table. Counts are rows."""
+    """One row of `ops.loads`: one attempt to load one partition of one table. Counts are rows; `built_from` is the
+    version of the lake that a mart's rows were read from."""
 
     asset: str
     partition_key: str
@@ -51,6 +52,7 @@ class LoadRecord:
     seconds: float = 0.0
     error: str = ""
     started_at: datetime | None = None
+    built_from: int | None = None
     load_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 

@@ -41,6 +41,7 @@ class Candidate:
     relation: str
     keys: Sequence[str]
     run_id: str
+    built_from: int | None = None
 
     @property
     def contract(self) -> Contract:
@@ -60,12 +61,14 @@ def build_mart(
     run_id: str,
     failed_upstream: Collection[str] = (),
     on_done: OnDone | None = None,
+    built_from: int | None = None,
 ) -> list[Outcome]:
     """Audits `relation` (columns of the contract) for these partition keys and commits those that pass, in one
-    transaction. `failed_upstream` are keys whose inputs failed: they fail too. One outcome per key.
+    transaction. `failed_upstream` are keys whose inputs failed: they fail too; `built_from` is the version of the lake
+    that the relation was read from. One outcome per key.
     Raises `LoadFailed` when the candidate has rows of other partitions."""
     started = time.monotonic()
-    candidate = Candidate(lake, con, Judge.of(contract), relation, keys, run_id)
+    candidate = Candidate(lake, con, Judge.of(contract), relation, keys, run_id, built_from)
     with storage_errors(lake.attachment.data_path):
         _ensure_tables(candidate)
         outcomes = _settle(candidate, failed_upstream, started)
@@ -182,7 +185,7 @@ def _outcome(
         asset=contract.name, partition_key=key, run_id=candidate.run_id, outcome="committed", rows_read=count,
         rows_accepted=count, by_rule={name: number for name, number in by_rule.items() if number},
         contract_version=contract.version, content_hash=digest, hash_algorithm=HASH_ALGORITHM, event_min=first,
-        event_max=last, seconds=seconds, started_at=utc_now(),
+        event_max=last, seconds=seconds, started_at=utc_now(), built_from=candidate.built_from,
     )  # fmt: skip
     wrong = [result for result in results if result.severity == "error" and not result.passed]
     if not wrong:

@@ -58,6 +58,12 @@ def test_late_rows_rebuild_the_mart_days_they_belong_to(settings: Settings) -> N
     assert after["2026-01-01"] > before["2026-01-01"] and "2026-01-03" in after
     done = {row["asset"]: row["done"] for row in said["assets"]}
     assert done["raw/orders"] == 1 and done["marts/fct_orders"] >= 2 and done["published/fct_orders"] >= 2
+    belated["ordered_at"] = "2026-01-03 10:00:00"
+    with late.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows, [belated[name] for name in header]])
+    platform(settings, "backfill", ORDERS, "--from", "2026-01-03", "--to", "2026-01-03")
+    found = platform(settings, "query", "SELECT order_date FROM published.fct_orders WHERE order_id = 'O9999999999'")
+    assert found == [{"order_date": "2026-01-03"}], "its old day gave it up after its new day had asked for it"
 
 
 def test_an_interrupt_keeps_what_was_committed_and_the_same_command_goes_on(settings: Settings) -> None:

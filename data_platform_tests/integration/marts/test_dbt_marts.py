@@ -16,7 +16,9 @@ from data_platform.assets.dbt_build import build_marts
 from data_platform.assets.dbt_runner import DBT_DIR, built
 from data_platform.contracts.registry import contract
 from data_platform.lake.lake import Lake
+from data_platform.lake.ledger import stale_days
 from data_platform.lake.outcomes import Outcome
+from data_platform.quality.audit import build_mart
 
 DAYS = ["2026-01-01", "2026-01-02"]
 FACTS = ["marts.fct_orders", "marts.fct_order_items", "marts.fct_payments", "marts.daily_revenue"]
@@ -128,6 +130,41 @@ def test_days_with_a_gap_between_them_are_built_apart_and_nothing_else_is(shop: 
     found = _build(shop, ["marts.fct_payments"], ["2026-01-04", "2026-01-01"])
     assert _keys(found["marts.fct_payments"], committed=True) == ["2026-01-01", "2026-01-04"]
     assert _rows(shop, "SELECT payment_date FROM lake.marts.fct_payments ORDER BY 1") == [(_day(1),), (_day(4),)]
+
+
+def test_a_payment_that_moves_to_an_earlier_day_is_on_one_day_after_one_build(shop: Lake, put: Any) -> None:
+    payment = {
+        "payment_id": "T0000000009",
+        "order_id": "O0000000003",
+        "method": "card",
+        "status": "captured",
+        "amount": "5.00",
+    }
+    placed = "SELECT payment_date FROM lake.marts.fct_payments WHERE payment_id = 'T0000000009'"
+    days = ["2026-01-01", "2026-01-04"]
+    put("staging.payments", "2026-01-04", [{**payment, "paid_at": "2026-01-04 10:00:00"}])
+    _build(shop, ["marts.fct_payments"], days)
+    assert _rows(shop, placed) == [(_day(4),)]
+    put("staging.payments", "2026-01-04", [{**payment, "paid_at": "2026-01-01 10:00:00"}])
+    found = _build(shop, ["marts.fct_payments"], days)
+    assert _keys(found["marts.fct_payments"], committed=True) == days
+    assert _rows(shop, placed) == [(_day(1),)]
+
+
+def test_a_build_reads_one_version_of_the_lake_and_a_load_after_it_makes_the_day_stale(shop: Lake, put: Any) -> None:
+    payments = contract("marts.fct_payments")
+    (version,) = _rows(shop, "FROM ducklake_current_snapshot('lake')")[0]
+    put("staging.payments", "2026-01-02", [])
+    window = {"window_start": "2026-01-01", "window_end": "2026-01-03", "calendar_start": "2026-01-01"}
+    with built(shop.settings, ["fct_payments"], window, version=version) as candidates, shop.connect() as con:
+        con.execute(f"ATTACH '{candidates.path}' AS candidate_file (READ_ONLY)")
+        relation = "candidate_file.main.fct_payments"
+        assert con.execute(f"SELECT count(*) FROM {relation}").fetchone() == (2,)
+        outcomes = build_mart(shop, payments, con, relation, ["2026-01-01", "2026-01-02"], "run", built_from=version)
+        con.execute("DETACH candidate_file")
+        assert all(outcome.committed for outcome in outcomes)
+        stale = stale_days(con, payments.name, ["staging.payments"])
+    assert stale == [_day(2)], "committed after the load, but read before it"
 
 
 def test_a_model_whose_sql_fails_names_itself_and_its_cause_and_stops_only_its_readers(
