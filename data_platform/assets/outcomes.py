@@ -141,7 +141,7 @@ def _merged(judged: Sequence[tuple[str, RuleResult]]) -> RuleResult:
         passed=all(verdict.passed for _, verdict in judged),
         severity="error" if any(v.severity == "error" and not v.passed for _, v in judged) else worst.severity,
         count=count,
-        actual=f"{count} rows in {len(broken)} of {len(judged)} partitions; most in {worst_key}: {worst.actual}",
+        actual=f"rows that break it: {count:,}, in {len(broken)} of {len(judged)} partitions; most in {worst_key}: {worst.count:,}",
     )
 
 

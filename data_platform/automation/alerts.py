@@ -138,7 +138,7 @@ def _tell(alerts: Sequence[Alert], urls: Sequence[str], settings: Settings) -> l
 
 def _notify(target: Any, message: tuple[str, str], settings: Settings) -> bool:
     try:
-        return bool(target.notify(title=message[0], body=redact(message[1], settings)))
+        return bool(target.notify(title=message[0], body=redact(message[1], settings), notify_type="failure"))
     except Exception:
         # A broken target plugin must not take the sensor down, nor the targets after it.
         return False

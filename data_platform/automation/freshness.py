@@ -48,7 +48,8 @@ def judge(now: datetime, contract: Contract, loads: Sequence[Load], first_day: d
     """Judges a table at `now` (UTC, no zone) by what readers of it can see: the committed loads of a staging table, the
     published loads of a mart. `contract.freshness` is the greatest age of the data: from the end of the newest
     partition's window or, for a table without time partitions, from its last load. A table is partitioned by at most
-    one time; its other dimensions do not count. Nothing is expected of partitions before `first_day`."""
+    one time; its other dimensions do not count. Nothing is expected of partitions before `first_day`, nor of a table whose
+    partitions ended long ago and that nobody has begun to load: never loaded is a breach only where rows still come."""
     allowed = contract.freshness
     assert allowed is not None, f"`{contract.name}` promises no freshness"
     dimension = next((part for part in contract.partition.dimensions if part.grain != "static"), None)
@@ -60,6 +61,8 @@ def judge(now: datetime, contract: Contract, loads: Sequence[Load], first_day: d
         newest_load = f"{finished:%Y-%m-%d %H:%M} UTC"
         return Freshness(contract.name, is_young, None, newest_load, None if is_young else finished + allowed)
     expected = expected_start(now, dimension, allowed, first_day)
+    if not loads and _is_archive(now, dimension, allowed):
+        return Freshness(contract.name, True, _key(dimension, expected))
     starts = [_start(contract, dimension, load.partition_key) for load in loads]
     # A partition of days to come says nothing about those that are over.
     newest = max((start for start in starts if start <= now), default=None)
@@ -85,6 +88,10 @@ def expected_start(now: datetime, dimension: Dimension, allowed: timedelta, firs
         expected = min(expected, _before(dimension, datetime.combine(dimension.end, time.min)))
     first = _floor(dimension, datetime.combine(dimension.start or first_day, time.min))
     return expected if expected >= first else None
+
+
+def _is_archive(now: datetime, dimension: Dimension, allowed: timedelta) -> bool:
+    return dimension.end is not None and datetime.combine(dimension.end, time.min) + allowed < now
 
 
 def _floor(dimension: Dimension, moment: datetime) -> datetime:

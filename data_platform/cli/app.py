@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +23,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+YESTERDAY = "yesterday"
 FormatOption = Annotated[Format, typer.Option("--format", help="How data is printed on stdout.")]
 
 
@@ -38,9 +39,12 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def parse_day(option: str, value: str | None) -> date | None:
-    """A day as YYYY-MM-DD; YYYY-MM means the first or the last day of that month. Raises `UsageError`."""
+    """A day as YYYY-MM-DD, or `yesterday` (in UTC, as partitions are); YYYY-MM means the first or the last day of that
+    month. Raises `UsageError`."""
     if value is None:
         return None
+    if value == YESTERDAY:
+        return datetime.now(UTC).date() - date.resolution
     try:
         if len(value) == 7:
             first = date.fromisoformat(f"{value}-01")
@@ -50,7 +54,8 @@ def parse_day(option: str, value: str | None) -> date | None:
         return date.fromisoformat(value)
     except ValueError:
         raise UsageError(
-            f"`{option} {value}` is no day.", fix=f"write it as YYYY-MM-DD, such as {option} 2026-01-31"
+            f"`{option} {value}` is no day.",
+            fix=f"write it as YYYY-MM-DD, such as {option} 2026-01-31, or {option} {YESTERDAY}",
         ) from None
 
 
@@ -132,16 +137,22 @@ def land(
     feed: Annotated[str, typer.Option("--feed", metavar="TABLE", help="The feed it is for, such as orders.")],
     partition: Annotated[
         str | None,
-        typer.Option("--partition", metavar="KEY", help="Its partition, when the feed has a file per partition."),
+        typer.Option(
+            "--partition",
+            metavar="KEY",
+            help="Its partition, such as 2026-01-05 or yesterday, when the feed has a file per partition.",
+        ),
     ] = None,
     load: Annotated[
-        bool, typer.Option("--load", help="Then backfill the feed's partitions and all that follows from them.")
+        bool, typer.Option("--load", help="Then backfill that partition and all that follows from it.")
     ] = False,
     format: FormatOption = Format.table,
 ) -> None:
     """Copy a file into the landing folder under the name its feed expects, in one step that no reader sees half of."""
     from data_platform.cli.land import land_command
 
+    if partition == YESTERDAY:
+        partition = str(parse_day("--partition", partition))
     land_command(get_settings(), file, feed, partition, load=load, form=format)
 
 

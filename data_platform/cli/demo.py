@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
+from data_platform.cli.doctor import early_days
 from data_platform.cli.home import prepare_home
 from data_platform.cli.output import Format, emit, note
 from data_platform.cli.query import run_query
@@ -49,6 +50,12 @@ def demo_command(days: int, scale: float, form: Format) -> None:
     emit(data, form, [
         ("Rows", data["tables"]), ("Rows that broke a rule", data["rules"]), ("Figures", data["figures"]),
     ])  # fmt: skip
+    note(f"Partitions begin on {first}: PLATFORM_START_DATE in {settings.settings_file}")
+    early = early_days(settings)
+    if early:
+        note(
+            f"Late rows of {len(early)} days before that are in staging and in no mart; data-platform doctor says more."
+        )
     note(f"\nDone in {data['seconds']} s. What to type next:")
     for line in NEXT:
         note(f"  {line}")

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import date
 from importlib import metadata
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from data_platform.lake.publish import published_views
 from data_platform.settings import PROJECT_ROOT, Settings, load_settings
 
 LOW_DISK = 1 << 30
+SHOWN = 5
 LOCK = PROJECT_ROOT / "requirements.lock"
 WANTED = PROJECT_ROOT / "requirements.in"
 
@@ -157,20 +159,42 @@ def check_views(_: Settings) -> Iterator[Check]:
         yield Check("published", True, f"{len(views)} views, each version is there")
 
 
-def check_early_rows(settings: Settings) -> Iterator[Check]:
-    """Rows of days before the first partition are in staging and in no mart: not wrong, but to be known."""
-    lake, first = get_lake(), settings.start_date
+def check_loads(_: Settings) -> Iterator[Check]:
+    """Partitions whose last load failed: they show the rows they had."""
+    lake = get_lake()
     if not lake.attachment.exists():
         return
+    with lake.connect(read_only=True) as con:
+        failed = [load for load in latest_loads(con, outcome=None) if load.outcome == "failed"]
+    for table in sorted({load.asset for load in failed}):
+        keys = sorted(load.partition_key for load in failed if load.asset == table)
+        named = ", ".join(f"`{key}`" for key in keys[:SHOWN] if key) + (" …" if len(keys) > SHOWN else "")
+        found = (
+            f"the last load of {len(keys)} partitions of `{table}` failed: {named}"
+            if named
+            else f"the last load of `{table}` failed"
+        )
+        yield Check("loads", False, found, f"data-platform status {table} says why")
+    if not failed:
+        yield Check("loads", True, "no partition's last load failed")
+
+
+def early_days(settings: Settings) -> list[date]:
+    """Business days before the first partition that accepted rows belong to: no mart shows those rows."""
     open_ended = {
         known.name for known in known_tables(settings) if known.partition.dimensions and not known.partition.dimensions[0].start
     }  # fmt: skip
-    with lake.connect(read_only=True) as con:
+    with get_lake().connect(read_only=True) as con:
         loads = [load for load in latest_loads(con) if load.asset in open_ended]
-    days = sorted({day for load in loads for day in load.business_days if day < first})
-    found = (
-        f"{len(days)} business days before {first}, the first partition, have late rows in staging that no mart shows"
-    )
+    return sorted({day for load in loads for day in load.business_days if day < settings.start_date})
+
+
+def check_early_rows(settings: Settings) -> Iterator[Check]:
+    """Not wrong, but to be known."""
+    if not get_lake().attachment.exists():
+        return
+    days = early_days(settings)
+    found = f"late rows of {len(days)} days before {settings.start_date}, the first partition, are in staging and in no mart"
     fix = f"to build them too: PLATFORM_START_DATE={days[0]} in {settings.settings_file}" if days else ""
     yield Check("early rows", True, found if days else "none", fix)
 
@@ -203,12 +227,17 @@ def check_dbt(_: Settings) -> Iterator[Check]:
 
 def check_definitions(_: Settings) -> Iterator[Check]:
     from data_platform.cli.backfill import load_definitions
+    from data_platform.contracts.registry import contracts
 
-    assets = load_definitions().resolve_asset_graph().materializable_asset_keys
+    assets = {".".join(key.path) for key in load_definitions().resolve_asset_graph().materializable_asset_keys}
+    for mart in contracts("marts"):
+        if mart.name not in assets:
+            found, fix = f"`{mart.name}` has a contract and no model", f"write dbt/models/marts/{mart.table}.sql"
+            yield Check("definitions", False, found, fix)
     yield Check("definitions", True, f"{len(assets)} assets load")
 
 
 HERE = (
-    check_python, check_versions, check_home, check_disk, check_catalog, check_gate, check_views, check_early_rows,
+    check_python, check_versions, check_home, check_disk, check_catalog, check_gate, check_loads, check_views, check_early_rows,
     check_dagster, check_dbt,
 )  # fmt: skip

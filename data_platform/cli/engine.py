@@ -110,7 +110,7 @@ class Engine:
         for item in list(left):
             parent = next((other for other in lost if plan.depends(item, other)), None)
             if parent is not None:
-                self._settle(item, "blocked", f"needs `{parent}`, which is not there")
+                self._settle(item, "blocked", f"needs `{parent}`, which is not done")
                 lost.append(item)
                 del left[item]
 

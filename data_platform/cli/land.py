@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+from datetime import date, datetime
 from pathlib import Path
 
+from data_platform.cli.catalogue import expected_keys
 from data_platform.cli.home import prepare_home
 from data_platform.cli.output import Format, emit
 from data_platform.contracts.registry import contract
@@ -22,14 +24,40 @@ def land_command(
     """Copies the file, then backfills if asked to; prints where it is and what to type next."""
     feed = feed_of(table)
     target = land_file(settings, file, feed, partition)
-    selection = f'key:"raw/{feed.table}"+'
+    selection, days = f'key:"raw/{feed.table}"+', _days(feed, partition)
     if load:
         from data_platform.cli.backfill import backfill_command
 
-        backfill_command(settings, selection, (None, None), dry_run=False, form=form)
+        backfill_command(settings, selection, days, dry_run=False, form=form)
         return
-    row = {"feed": feed.table, "file": str(target), "next": f"data-platform backfill '{selection}'"}
+    dates = f" --from {days[0]} --to {days[1]}" if days[0] else ""
+    row = {"feed": feed.table, "file": str(target), "next": f"data-platform backfill '{selection}'{dates}"}
     emit(row, form, [("", [row])])
+
+
+def _days(feed: Feed, partition: str | None) -> tuple[date | None, date | None]:
+    """The days that a partition is of; none for a static one, or a file of all partitions."""
+    if partition is None:
+        return None, None
+    cut = contract(feed.contract).partition
+    part = next((part for part in cut.dimensions if part.grain != "static"), None)
+    if part is None:
+        return None, None
+    window = part.window(part.key(cut.values(partition)[part.column]))
+    return window[0].date(), (window[1] - datetime.resolution).date()
+
+
+def _refuse_unknown(settings: Settings, feed: Feed, partition: str) -> None:
+    """Raises `UsageError` for a key that is none, and for one that no backfill would load."""
+    cut = contract(feed.contract).partition
+    cut.values(partition)
+    known = expected_keys(cut, settings.start_date)
+    if partition not in known:
+        span = f"they run from `{known[0]}` to `{known[-1]}`" if known else "none is over yet"
+        raise UsageError(
+            f"`{feed.contract}` has no partition `{partition}`: {span}.",
+            fix="wait until it is over, or set PLATFORM_START_DATE for earlier ones",
+        )
 
 
 def land_file(settings: Settings, file: Path, feed: Feed, partition: str | None) -> Path:
@@ -41,7 +69,7 @@ def land_file(settings: Settings, file: Path, feed: Feed, partition: str | None)
     if KEY in feed.path and partition is None:
         raise UsageError(f"The feed `{feed.table}` has a file per partition.", fix="say which with --partition KEY")
     if partition is not None:
-        contract(feed.contract).partition.values(partition)  # refuses a key that is none
+        _refuse_unknown(settings, feed, partition)
     prepare_home(settings)
     target = feed.locate(settings.landing_dir, partition or "")
     half = target.with_name(f".{target.name}.{os.getpid()}.tmp")

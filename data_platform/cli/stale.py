@@ -9,13 +9,13 @@ import dagster as dg
 from data_platform.assets.naming import table_of
 from data_platform.cli.plan import Item, Plan
 from data_platform.lake.lake import Lake
-from data_platform.lake.ledger import latest_loads, stale_days
+from data_platform.lake.ledger import stale_days
 from data_platform.partitions import grain_of
 
 
 def stale_part(plan: Plan, lake: Lake, runs: Collection[str], lost: Iterable[Item]) -> Plan:
-    """The selected marts' days that were built and that these runs' loads of their staging tables touched since, with
-    what hangs on them. A day that was never built stays unbuilt until it is asked for, and a day that failed stays failed."""
+    """The selected marts' days that these runs' loads of their staging tables touched and that were not built since, with
+    what hangs on them: every accepted row reaches its mart. A day that failed stays failed."""
     skip = set(lost)
     keys: dict[dg.AssetKey, list[str]] = {}
     with lake.connect(read_only=True) as con:
@@ -24,8 +24,7 @@ def stale_part(plan: Plan, lake: Lake, runs: Collection[str], lost: Iterable[Ite
             parents = [parent for parent in plan.parents[asset] if parent in plan.keys]
             if asset.path[0] == "marts" and definition is not None and grain_of(definition) == "day":
                 sources = [table_of(found) for found in upstream(plan, asset) if found.path[0] == "staging"]
-                built = {load.partition_key for load in latest_loads(con, table_of(asset))}
-                days = {day.isoformat() for day in stale_days(con, table_of(asset), sources, runs)} & built
+                days = {day.isoformat() for day in stale_days(con, table_of(asset), sources, runs)}
                 keys[asset] = [
                     key for key in sorted(days & set(definition.get_partition_keys())) if Item(asset, key) not in skip
                 ]

@@ -110,8 +110,8 @@ class Column:
 @dataclass(frozen=True, eq=False)
 class Contract:
     """One table. `name` is `layer.table`; `event_time` the column that orders duplicates and judges lateness;
-    `business_time` the column whose day a row belongs to in the marts; `quarantine_limit` a share of rows above
-    which a load fails."""
+    `business_time` the column whose day a row belongs to in the marts (the event time, if it is not stated);
+    `quarantine_limit` a share of rows above which a load fails."""
 
     name: str
     model: type[pa.DataFrameModel]
@@ -224,6 +224,7 @@ def table(
     """Registers the decorated model as the contract of `name` (`layer.table`). Keyword arguments are `Contract`'s fields."""
 
     def register(model: type[pa.DataFrameModel]) -> type[pa.DataFrameModel]:
+        stated.setdefault("business_time", stated.get("event_time"))
         contract = Contract(name=name, model=model, grain=grain, owner=owner, **stated)
         unknown = [action for action in contract.actions.values() if action not in ACTIONS]
         if unknown:

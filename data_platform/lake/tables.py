@@ -17,17 +17,18 @@ _PARTITION_TYPES = ("DATE", "TIMESTAMP", "VARCHAR", "BOOLEAN", "TINYINT", "SMALL
 
 
 def attach(con: duckdb.DuckDBPyConnection, at: Attachment, *, read_only: bool = False) -> bool:
-    """Attaches the lake as `lake`; False when there is none, or none that was made to the end."""
-    return _attach(con, at, read_only=read_only) and _is_ready(con)
+    """Attaches the lake as `lake`; False when there is none, or one whose ledger is not as this version has it."""
+    return _attach(con, at, read_only=read_only) and not _missing_of_ledger(con)
 
 
 def make(con: duckdb.DuckDBPyConnection, at: Attachment, gate: Gate) -> None:
-    """Makes the lake and attaches it. Processes race to do so: under the gate it is done once. Raises `CatalogError`
-    when the lake's files are there and the catalog is not."""
+    """Makes the lake, or widens the ledger that an earlier version made, and attaches it. Processes race to do so: under
+    the gate it is done once. Raises `CatalogError` when the lake's files are there and the catalog is not."""
     with gate.hold():
         if attach(con, at):
             return
-        if any(at.data_path.rglob("*.parquet")):
+        is_new = not _attach(con, at, read_only=False) or ("loads", "load_id") in _missing_of_ledger(con)
+        if is_new and any(at.data_path.rglob("*.parquet")):
             raise CatalogError(
                 f"The catalog `{at.place}` is missing, but `{at.data_path}` holds its files.",
                 fix="restore the catalog from a backup",
@@ -40,6 +41,8 @@ def make(con: duckdb.DuckDBPyConnection, at: Attachment, gate: Gate) -> None:
             con.execute(f"CREATE SCHEMA IF NOT EXISTS lake.{ident(layer)}")
         for statement in ledger.create_sql():
             con.execute(statement)
+        for (table, column), kind in _missing_of_ledger(con).items():
+            con.execute(f"ALTER TABLE lake.ops.{ident(table)} ADD COLUMN {ident(column)} {kind}")
         con.execute("COMMIT")
 
 
@@ -57,13 +60,17 @@ def _attach(con: duckdb.DuckDBPyConnection, at: Attachment, *, read_only: bool) 
     return True
 
 
-def _is_ready(con: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the lake was made to the end: its ledger is the last part."""
-    row = con.execute(
-        "SELECT count(*) FROM duckdb_tables() "
-        "WHERE database_name = 'lake' AND schema_name = 'ops' AND table_name = 'loads'"
-    ).fetchone()
-    return bool(row and row[0])
+def _missing_of_ledger(con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], str]:
+    """The columns that the ledger's tables lack, with their types: all of them when the lake was not made to the end."""
+    found = con.execute(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = 'lake' AND schema_name = 'ops'"
+    ).fetchall()
+    return {
+        (table, column): kind
+        for table, columns in ledger.TABLES.items()
+        for column, kind in columns.items()
+        if (table, column) not in found
+    }
 
 
 def ensure(

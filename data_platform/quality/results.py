@@ -62,9 +62,9 @@ def rule_results(
     for rule in contract.rules:
         count = counts.get(rule.name, 0)
         severity: Severity = "error" if failed and rule.action in ("fail", "quarantine") else "warn"
-        actual = "all rows keep it" if not count else f"{count} rows break it"
+        actual = "all rows keep it" if not count else f"rows that break it: {count:,}"
         if rule.kind == "key" and merged:
-            actual += f"; {merged} duplicates merged"
+            actual += f"; duplicates merged: {merged:,}"
         yield RuleResult(
             rule=rule.name, action=rule.action, passed=count == 0, severity=severity, count=count,
             expected=rule.expected, actual=actual, sample=tuple(shown.get(rule.name, ())),

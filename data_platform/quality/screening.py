@@ -259,7 +259,11 @@ def _per_partition(job: Job, sql: str) -> dict[str, Sequence[Any]]:
 def _counts_sql(job: Job, bits: Sequence[tuple[str, int]]) -> str:
     rules, kept = job.judging.rules, "_fate = 'accepted'"
     late = sum(1 << rule.bit for rule in rules if rule.rule.kind == "late")
-    by_rule = "".join(f", count_if(_broken & {bit} <> 0)" for _, bit in bits)
+    # A row that is set aside is not flagged or warned of as well.
+    milder = {rule.rule.name for rule in rules if rule.rule.action in ("flag", "warn")}
+    by_rule = "".join(
+        f", count_if({f'{kept} AND ' if name in milder else ''}_broken & {bit} <> 0)" for name, bit in bits
+    )
     return f"""
         SELECT {_lead(job.contract)}, count_if({kept}), count_if(_fate = 'quarantined'), count_if(_fate = 'merged'),
             count_if({kept} AND _broken & {mask_of(rules, "flag")} <> 0), count_if({kept} AND _broken & {mask_of(rules, "warn")} <> 0),

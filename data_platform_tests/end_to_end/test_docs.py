@@ -1,15 +1,18 @@
-"""Every command that the documents show is typed here as it stands there, against a week of the sample shop.
+"""Every command that the documents show is typed here as it stands there, against a week of the sample shop, but for its
+dates: the week ends yesterday. What they show of parcels is done in a copy of the project.
 
 Blocks marked `sh` are shell; `make` targets are checked to exist, because CI runs them itself.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,7 @@ PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (PROJECT_ROOT / "d
 SERVERS = {"dg dev", "dagster dev -w workspace.yaml"}
 UI = "http://127.0.0.1:3000"  # what both servers take when nothing is said, and what the README names
 DAYS = 7
+PARCELS = "parcels"
 ASSETS = "{ assetNodes { assetKey { path } } runsOrError { ... on Runs { results { runId status } } } }"
 
 
@@ -38,8 +42,21 @@ def commands() -> list[tuple[str, str]]:
     return [(page, line) for page, line in shown if line]
 
 
+def first_day() -> date:
+    return datetime.now(UTC).date() - timedelta(days=DAYS)
+
+
+def in_the_week(line: str) -> str:
+    """The line with January's days as days of the week."""
+    return re.sub(r"2026-01-(\d\d)", lambda found: str(first_day() + timedelta(days=int(found[1]) - 1)), line)
+
+
 SHOWN = commands()
-TYPED = [(page, line) for page, line in SHOWN if line not in SERVERS and not line.startswith("make ")]
+TYPED = [
+    (page, line)
+    for page, line in SHOWN
+    if line not in SERVERS and not line.startswith("make ") and PARCELS not in line and "dbt_yml" not in line
+]
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +64,10 @@ def week(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a person who has landed a week of drop files and loaded nothing yet."""
     home = tmp_path_factory.mktemp("docs") / "platform"
     environment = os.environ | {
-        "PLATFORM_HOME": str(home), "DAGSTER_HOME": str(home / "dagster"), "PLATFORM_START_DATE": "2026-01-01",
+        "PLATFORM_HOME": str(home), "DAGSTER_HOME": str(home / "dagster"), "PLATFORM_START_DATE": str(first_day()),
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
     }  # fmt: skip
-    said = typed(f"data-platform sample --start 2026-01-01 --days {DAYS} --scale 0.01", environment)
+    said = typed(f"data-platform sample --start {first_day()} --days {DAYS} --scale 0.01", environment)
     assert said.returncode == 0, said.stderr
     return environment
 
@@ -59,7 +76,12 @@ def typed(line: str, environment: dict[str, str]) -> subprocess.CompletedProcess
     # The page says where Dagster's home is by default; here it is in the environment already.
     line = line if not line.startswith("export DAGSTER_HOME=") else "true"
     return subprocess.run(
-        ["bash", "-c", line], cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=False
+        ["bash", "-c", in_the_week(line)],
+        cwd=PROJECT_ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -95,34 +117,38 @@ def test_the_targets_that_the_documents_name_are_there() -> None:
 
 
 @pytest.mark.slow
-def test_the_source_that_the_readme_adds_runs_as_it_stands_there(tmp_path: Path) -> None:
+def test_the_source_and_the_mart_that_the_documents_add_run_as_they_stand_there(tmp_path: Path) -> None:
     project, home = tmp_path / "project", tmp_path / "platform"
     for name in ("data_platform", "dbt", "pyproject.toml", "workspace.yaml"):
         source = PROJECT_ROOT / name
         ignored = shutil.ignore_patterns("__pycache__", "target", "logs")
         shutil.copytree(source, project / name, ignore=ignored) if source.is_dir() else shutil.copy(source, project)
-    (shown,) = blocks("README.md", "python")
-    files = re.split(r"^# (data_platform/\S+\.py)\n", shown, flags=re.MULTILINE)[1:]
-    for name, text in zip(files[::2], files[1::2], strict=True):
-        (project / name).write_text(text)
-    landed = home / "landing" / "parcels" / "2026-01-05.csv"
-    landed.parent.mkdir(parents=True)
-    landed.write_text("parcel_id,weight_g,sent_at\nP1,1200,2026-01-05 08:00:00\nP2,0,2026-01-05 09:00:00\n")
-    (command,) = re.findall(
-        r"`(data-platform backfill 'key:\"raw/parcels\"[^`]*)`", (PROJECT_ROOT / "README.md").read_text()
-    )
     environment = os.environ | {
         "PLATFORM_HOME": str(home), "DAGSTER_HOME": str(home / "dagster"), "PYTHONPATH": str(project),
         "PLATFORM_START_DATE": "2026-01-01", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
     }  # fmt: skip
-    command = command.replace("\n", " ").replace("data-platform", "python -m data_platform")
+    for page in ("README.md", "docs/marts.md"):
+        for shown in blocks(page, "python"):
+            files = re.split(r"^# (data_platform/\S+\.py)\n", shown, flags=re.MULTILINE)[1:]
+            for name, text in zip(files[::2], files[1::2], strict=True):
+                (project / name).write_text(text)
+        for model in blocks(page, "sql"):
+            (project / "dbt/models/marts/parcels_by_day.sql").write_text(model)
+        for line in (line for block in blocks(page, "sh") for line in block.splitlines()):
+            if PARCELS in line or "dbt_yml" in line:
+                _type_there(line, project, environment)
+    found = _type_there("data-platform query --format json 'FROM published.parcels_by_day'", project, environment)
+    assert json.loads(found) == [{"sent_date": "2026-01-05", "parcel_count": 1, "weight_g": 1200}]
+    aside = _type_there("data-platform query --format json 'FROM lake.quarantine.parcels'", project, environment)
+    assert [row["rules"] for row in json.loads(aside)] == ["weight_g.gt"]
+    assert _type_there("python -m data_platform.contracts.dbt_yml --check", project, environment) == ""
+
+
+def _type_there(line: str, project: Path, environment: dict[str, str]) -> str:
+    # The command's script belongs to this project; the module is the copy's.
+    line = re.sub(r"^data-platform ", "python -m data_platform ", line)
     done = subprocess.run(
-        ["bash", "-c", command], cwd=project, env=environment, capture_output=True, text=True, check=False
+        ["bash", "-c", line], cwd=project, env=environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    asked = subprocess.run(
-        ["python", "-m", "data_platform", "query", "--format", "json",
-         "SELECT parcel_id, NULL AS rules FROM lake.staging.parcels UNION ALL SELECT NULL, rules FROM lake.quarantine.parcels ORDER BY ALL"],
-        cwd=project, env=environment, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert '"P1"' in asked.stdout and '"weight_g.gt"' in asked.stdout
+    assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+    return done.stdout

@@ -31,7 +31,7 @@ RETAIL: Any = {
         ("invoice", "stock_code", "description", "quantity", "invoiced_at", "unit_price", "customer_id", "country"),
         scope="partition",
     ),
-    event_time="invoiced_at", business_time="invoiced_at",
+    event_time="invoiced_at",
     actions={
         "stock_code.matches": "flag", "unit_price.ge": "flag", "unit_price.ne": "flag", "country.notin": "flag",
         "customer_known": "flag", "description_present": "flag", "only_cancellations_take_back": "flag",

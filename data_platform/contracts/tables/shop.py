@@ -27,7 +27,7 @@ SHOP: Any = {"owner": "shop-data@example.com", "partition": by("arrival_date", "
 
 @table(
     "staging.customers", grain="one row per customer and arrival day", **SHOP,
-    key=Key(("customer_id",), scope="partition"), event_time="updated_at", business_time="updated_at",
+    key=Key(("customer_id",), scope="partition"), event_time="updated_at",
 )  # fmt: skip
 class StagingCustomers(pa.DataFrameModel):
     """Customers as they signed up or changed."""
@@ -46,7 +46,7 @@ class StagingCustomers(pa.DataFrameModel):
 
 @table(
     "staging.products", grain="one row per product and arrival day", **SHOP,
-    key=Key(("product_id",), scope="partition"), event_time="updated_at", business_time="updated_at",
+    key=Key(("product_id",), scope="partition"), event_time="updated_at",
 )  # fmt: skip
 class StagingProducts(pa.DataFrameModel):
     """Products as they were listed or changed."""
@@ -60,7 +60,7 @@ class StagingProducts(pa.DataFrameModel):
 
 @table(
     "staging.orders", grain="one row per order", **SHOP,
-    key=Key(("order_id",), scope="table"), event_time="ordered_at", business_time="ordered_at",
+    key=Key(("order_id",), scope="table"), event_time="ordered_at",
     foreign_keys=(ForeignKey("customer_id", "staging.customers", "customer_id"),),
 )  # fmt: skip
 class StagingOrders(pa.DataFrameModel):
@@ -76,7 +76,7 @@ class StagingOrders(pa.DataFrameModel):
 
 @table(
     "staging.order_items", grain="one row per line of an order", **SHOP,
-    key=Key(("order_id", "line_number"), scope="table"), event_time="ordered_at", business_time="ordered_at",
+    key=Key(("order_id", "line_number"), scope="table"), event_time="ordered_at",
     foreign_keys=(
         ForeignKey("order_id", "staging.orders", "order_id", touches="ordered_at"),
         ForeignKey("product_id", "staging.products", "product_id"),
@@ -95,7 +95,7 @@ class StagingOrderItems(pa.DataFrameModel):
 
 @table(
     "staging.payments", grain="one row per payment", **SHOP,
-    key=Key(("payment_id",), scope="table"), event_time="paid_at", business_time="paid_at",
+    key=Key(("payment_id",), scope="table"), event_time="paid_at",
     foreign_keys=(ForeignKey("order_id", "staging.orders", "order_id", touches="ordered_at"),),
 )  # fmt: skip
 class StagingPayments(pa.DataFrameModel):
@@ -111,7 +111,7 @@ class StagingPayments(pa.DataFrameModel):
 
 @table(
     "staging.events", grain="one row per page event", **SHOP,
-    key=Key(("event_id",), scope="table"), event_time="occurred_at", business_time="occurred_at",
+    key=Key(("event_id",), scope="table"), event_time="occurred_at",
 )  # fmt: skip
 class StagingEvents(pa.DataFrameModel):
     """Page events of the web shop."""

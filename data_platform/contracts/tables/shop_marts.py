@@ -57,6 +57,7 @@ class DimDates(pa.DataFrameModel):
     "marts.fct_orders", grain="one row per order", key=Key(("order_id",), scope="table"),
     partition=by("order_date", "day"), event_time="ordered_at", **SHOP,
     foreign_keys=(ForeignKey("customer_id", "marts.dim_customers", "customer_id"),),
+    actions={"lines_add_up": "warn"},
 )  # fmt: skip
 class FctOrders(pa.DataFrameModel):
     """Orders with their lines and captured payments summed."""
@@ -69,8 +70,13 @@ class FctOrders(pa.DataFrameModel):
     country_code: str = column(description="Country the order ships to", isin=COUNTRIES)
     line_count: int = column(description="Lines of the order", ge=0)
     gross_amount: Money = column(description="Sum of the order's lines, EUR", ge=0)
+    total_amount: Money = column(description="What the shop says the order's lines sum up to, EUR", ge=0)
     paid_amount: Money = column(description="Payments captured less refunds, EUR")
     is_cancelled: bool = column(description="Whether the order was cancelled")
+
+    @pa.dataframe_check(name="lines_add_up", description="gross_amount equals total_amount: no line is set aside")
+    def lines_add_up(cls, data):  # type: ignore[no-untyped-def]
+        return data.table.gross_amount == data.table.total_amount
 
 
 @table(

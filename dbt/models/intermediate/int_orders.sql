@@ -11,6 +11,7 @@ select
     customer_id,
     status,
     country_code,
+    total_amount,
     ordered_at,
     cast(ordered_at as date) as order_date
 from arrivals

@@ -32,6 +32,7 @@ select
     orders.country_code,
     coalesce(lines.line_count, 0) as line_count,
     coalesce(lines.gross_amount, 0) as gross_amount,
+    orders.total_amount,
     coalesce(payments.paid_amount, 0) as paid_amount,
     orders.status = 'cancelled' as is_cancelled
 from orders
