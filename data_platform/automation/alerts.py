@@ -137,8 +137,12 @@ def _tell(alerts: Sequence[Alert], urls: Sequence[str], settings: Settings) -> l
 
 
 def _notify(target: Any, message: tuple[str, str], settings: Settings) -> bool:
+    import apprise
+
     try:
-        return bool(target.notify(title=message[0], body=redact(message[1], settings), notify_type="failure"))
+        return bool(
+            target.notify(title=message[0], body=redact(message[1], settings), notify_type=apprise.NotifyType.FAILURE)
+        )
     except Exception:
         # A broken target plugin must not take the sensor down, nor the targets after it.
         return False

@@ -257,12 +257,12 @@ def _per_partition(job: Job, sql: str) -> dict[str, Sequence[Any]]:
 
 
 def _counts_sql(job: Job, bits: Sequence[tuple[str, int]]) -> str:
-    rules, kept = job.judging.rules, "_fate = 'accepted'"
+    rules, kept, left = job.judging.rules, "_fate = 'accepted'", "_fate <> 'quarantined'"
     late = sum(1 << rule.bit for rule in rules if rule.rule.kind == "late")
     # A row that is set aside is not flagged or warned of as well.
     milder = {rule.rule.name for rule in rules if rule.rule.action in ("flag", "warn")}
     by_rule = "".join(
-        f", count_if({f'{kept} AND ' if name in milder else ''}_broken & {bit} <> 0)" for name, bit in bits
+        f", count_if({f'{left} AND ' if name in milder else ''}_broken & {bit} <> 0)" for name, bit in bits
     )
     return f"""
         SELECT {_lead(job.contract)}, count_if({kept}), count_if(_fate = 'quarantined'), count_if(_fate = 'merged'),

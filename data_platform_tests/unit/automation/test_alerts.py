@@ -90,7 +90,7 @@ def test_tables_of_one_owner_go_stale_in_one_message(home: Path, monkeypatch: py
     import apprise
 
     told = []
-    monkeypatch.setattr(apprise.Apprise, "notify", lambda self, title, body: told.append((title, body)) or True)
+    monkeypatch.setattr(apprise.Apprise, "notify", lambda self, title, body, **_: told.append((title, body)) or True)
     send([_alert(f"`t{number}` is stale") for number in range(14)], load_settings(alert_urls="json://127.0.0.1:9"))
     ((title, body),) = told
     assert title == "`t0` is stale and 13 more"
@@ -110,7 +110,7 @@ def test_a_home_that_cannot_be_written_does_not_keep_the_targets_from_being_told
     import apprise
 
     told = []
-    monkeypatch.setattr(apprise.Apprise, "notify", lambda self, title, body: told.append(title) or True)
+    monkeypatch.setattr(apprise.Apprise, "notify", lambda self, title, body, **_: told.append(title) or True)
     assert send([_alert()], load_settings(home=unwritable, alert_urls="json://127.0.0.1:9")) == ["`alerts.jsonl`"]
     assert told == ["`staging.orders` is stale"]
 

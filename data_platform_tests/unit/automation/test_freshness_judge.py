@@ -55,6 +55,13 @@ def test_a_table_that_was_never_loaded_is_stale_since_ever() -> None:
     assert "the newest is none" in verdict.said
 
 
+def test_an_archive_that_nobody_began_to_load_is_no_breach_and_half_an_archive_is() -> None:
+    ended = replace(ORDERS, partition=by("arrival_date", "day", start=FIRST, end=date(2026, 2, 1)))
+    assert judge(datetime(2026, 3, 10), ended, [], FIRST).ok
+    assert not judge(datetime(2026, 2, 2), ended, [], FIRST).ok, "its last rows may still come"
+    assert not judge(datetime(2026, 3, 10), ended, [_load("2026-01-05")], FIRST).ok
+
+
 def test_nothing_is_expected_before_the_first_day_is_due() -> None:
     assert judge(datetime(2026, 1, 2, 11), ORDERS, [], FIRST).ok
     assert not judge(datetime(2026, 1, 2, 13), ORDERS, [], FIRST).ok

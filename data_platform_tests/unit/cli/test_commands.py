@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -119,6 +119,7 @@ def test_land_puts_a_file_where_its_feed_expects_it(settings: Settings, tmp_path
     landed = settings.landing_dir / "shop" / "orders" / "2026-01-05.csv"
     assert landed.read_text() == "order_id\n" and json.loads(result.stdout)["file"] == str(landed)
     assert [path.name for path in landed.parent.iterdir()] == ["2026-01-05.csv"]
+    assert json.loads(result.stdout)["next"].endswith("'key:\"raw/orders\"+' --from 2026-01-05 --to 2026-01-05")
 
 
 @pytest.mark.parametrize(
@@ -128,6 +129,11 @@ def test_land_puts_a_file_where_its_feed_expects_it(settings: Settings, tmp_path
         (("--feed", "orders"), "--partition KEY"),
         (("--feed", "orders", "--partition", "../../../etc/passwd"), "is no day partition"),
         (("--feed", "events", "--partition", "2026-01-05"), "is no parquet file"),
+        (
+            ("--feed", "orders", "--partition", "2999-01-05"),
+            "has no partition `2999-01-05`: they run from `2026-01-01`",
+        ),
+        (("--feed", "orders", "--partition", "2020-01-05"), "PLATFORM_START_DATE"),
     ],
 )
 def test_land_refuses_what_has_no_place(
@@ -159,10 +165,19 @@ def test_misuse_leaves_with_2(arguments: tuple[str, ...]) -> None:
     assert data_platform(*arguments).exit_code == 2
 
 
-@pytest.mark.parametrize("value", ["2026-13-01", "yesterday", "2026-02-30", "01.02.2026", "2026-1"])
+@pytest.mark.parametrize("value", ["2026-13-01", "tomorrow", "2026-02-30", "01.02.2026", "2026-1"])
 def test_a_day_that_is_none_is_refused(value: str) -> None:
     with pytest.raises(UsageError, match="is no day"):
         parse_day("--from", value)
+
+
+def test_yesterday_is_the_newest_partition_that_is_over(settings: Settings, tmp_path: Path) -> None:
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    assert parse_day("--to", "yesterday") == yesterday
+    file = tmp_path / "orders.csv"
+    file.write_text("order_id\n")
+    assert data_platform("land", str(file), "--feed", "orders", "--partition", "yesterday").exit_code == 0
+    assert (settings.landing_dir / "shop" / "orders" / f"{yesterday}.csv").exists()
 
 
 def test_a_month_means_its_first_or_last_day() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from data_platform.cli import doctor
 from data_platform.cli.home import prepare_home
 from data_platform.lake.lake import get_lake
+from data_platform.lake.outcomes import LoadRecord
 from data_platform.settings import Settings, get_settings
 
 
@@ -29,6 +31,19 @@ def test_a_home_that_is_not_made_names_the_command(settings: Settings) -> None:
     checks = seen(settings)
     assert not checks["dagster.yaml"].ok and checks["dagster.yaml"].fix == "data-platform init"
     assert not settings.lake_dir.exists(), "looking makes no lake"
+
+
+def test_a_day_whose_last_load_failed_and_rows_that_no_mart_shows(loaded: Settings) -> None:
+    checks = seen(loaded)
+    assert not checks["loads"].ok and "`staging.orders` failed: `2026-01-02`" in checks["loads"].found
+    assert checks["loads"].fix.startswith("data-platform status staging.orders")
+    assert checks["early rows"].found == "none"
+    early = LoadRecord("staging.orders", "2026-01-02", "run", "committed", business_days=(date(2025, 12, 30),))
+    get_lake().commit([], [early])
+    checks = seen(loaded)
+    assert checks["loads"].ok
+    assert "rows of 1 days before 2026-01-01" in checks["early rows"].found
+    assert "PLATFORM_START_DATE=2025-12-30" in checks["early rows"].fix
 
 
 def test_a_published_view_whose_version_is_gone(loaded: Settings) -> None:

@@ -10,6 +10,8 @@ import pytest
 from data_platform.errors import CatalogError, LakeError, SettingsError, StorageError
 from data_platform.lake.attach import attachment, extension_path, postgres_catalog
 from data_platform.lake.lake import Lake, Slice
+from data_platform.lake.ledger import latest_loads
+from data_platform.lake.outcomes import LoadRecord
 from data_platform.lake.storage import redact, translate
 from data_platform.settings import Settings, load_settings
 
@@ -104,6 +106,18 @@ def test_a_lake_may_be_moved_with_its_home(settings: Settings, tmp_path: Path) -
     lake.close()
     moved = settings.home.rename(tmp_path / "else where")
     assert Lake(load_settings(home=moved)).connect().execute("SELECT a FROM lake.staging.t").fetchall() == [(7,)]
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_lake_of_an_earlier_version_gets_the_columns_that_its_ledger_lacks(
+    settings: Settings, read_only: bool
+) -> None:
+    lake = Lake(settings)
+    lake.record_failures([LoadRecord("raw.t", "2026-01-01", "run", "failed", error="why")])
+    lake.connect().execute("ALTER TABLE lake.ops.loads DROP COLUMN built_from")
+    lake.close()
+    (load,) = latest_loads(Lake(settings).connect(read_only=read_only), outcome="failed")
+    assert (load.error, load.built_from) == ("why", None)
 
 
 def test_a_missing_catalog_beside_its_files_is_not_replaced_by_an_empty_lake(settings: Settings) -> None:
