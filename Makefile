@@ -65,7 +65,7 @@ $(BIN)/python:
 # pip brings uv, checked against the lock's own hashes; uv brings the rest.
 $(STAMP): requirements.lock pyproject.toml | $(BIN)/python
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
 	@$(UV) pip install --system-certs --quiet --compile-bytecode --python $(BIN)/python --require-hashes --no-deps -r requirements.lock
 	@$(UV) pip install --system-certs --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@

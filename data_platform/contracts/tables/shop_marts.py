@@ -125,7 +125,9 @@ class DailyRevenue(pa.DataFrameModel):
     customer_count: int = column(description="Different customers who ordered", ge=0)
     cancelled_count: int = column(description="Orders cancelled", ge=0)
     gross_amount: Money = column(description="Sum of lines of orders not cancelled, EUR", ge=0)
-    paid_amount: Money = column(description="Payments captured less refunds, EUR")
+    paid_amount: Money = column(
+        description="Payments captured less refunds of all the day's orders, cancelled ones too, EUR"
+    )
 
 
 @table(
