@@ -22,16 +22,24 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 class Settings(BaseSettings):
     """All settings. Secrets are `SecretStr`, so that no message, log or repr prints them."""
 
-    model_config = SettingsConfigDict(env_prefix="PLATFORM_", extra="ignore", env_file_encoding="utf-8")
+    model_config = SettingsConfigDict(
+        env_prefix="PLATFORM_", extra="ignore", env_file_encoding="utf-8", env_ignore_empty=True
+    )
 
     home: Path = Field(PROJECT_ROOT / ".platform", description="Folder of all state: landing/, lake/, dagster/.")
     catalog: SecretStr | None = Field(
         None, description="postgresql://… for a shared catalog; unset: SQLite under home."
     )
-    start_date: date = Field(date(2026, 1, 1), description="First daily partition.")
-    memory: str | None = Field(None, description="DuckDB's memory limit, such as 2GB; unset: DuckDB's default.")
-    threads: int | None = Field(None, ge=1, description="DuckDB's threads; unset: all cores.")
-    lock_timeout: float = Field(600.0, gt=0, description="Seconds to wait for the commit gate.")
+    start_date: date = Field(
+        date(2026, 1, 1), ge=date(1970, 1, 1), le=date(2999, 12, 31), description="First daily partition."
+    )
+    memory: str | None = Field(
+        None,
+        pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$",
+        description="DuckDB's memory limit, such as 2GB; unset: DuckDB's default.",
+    )
+    threads: int | None = Field(None, ge=1, le=1024, description="DuckDB's threads; unset: all cores.")
+    lock_timeout: float = Field(600.0, gt=0, allow_inf_nan=False, description="Seconds to wait for the commit gate.")
     alert_urls: SecretStr = Field(SecretStr(""), description="Apprise URLs, separated by blanks or commas.")
     automation: Literal["on", "off"] = Field("off", description="Whether schedules and sensors that load data run.")
     landing: Path | None = Field(None, description="Folder of drop files; unset: landing/ under home.")
@@ -43,7 +51,12 @@ class Settings(BaseSettings):
     @field_validator("home", "landing", mode="after")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
-        return value.expanduser().resolve() if value is not None else None
+        if value is None:
+            return None
+        found = value.expanduser().resolve()
+        if set(str(found)) & {"?", "\\"}:
+            raise ValueError("a path with `?` or a backslash is no path to SQLite's drivers")
+        return found
 
     @property
     def landing_dir(self) -> Path:
@@ -67,6 +80,8 @@ def load_settings(**overrides: object) -> Settings:
     home = Path(str(overrides.get("home") or os.environ.get("PLATFORM_HOME") or PROJECT_ROOT / ".platform"))
     try:
         return Settings(_env_file=home.expanduser() / "settings.env", **overrides)  # type: ignore[arg-type]
+    except UnicodeDecodeError:
+        raise SettingsError(f"`{home / 'settings.env'}` is not UTF-8.", fix="write it as UTF-8") from None
     except ValidationError as error:
         first = error.errors()[0]
         name = "PLATFORM_" + "_".join(str(part) for part in first["loc"]).upper()

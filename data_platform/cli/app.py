@@ -4,6 +4,8 @@ and `status` must not wait for Dagster and pandera."""
 from __future__ import annotations
 
 import functools
+import io
+import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -117,7 +119,7 @@ def sample(
     start: Annotated[
         str | None, typer.Option("--start", metavar="DAY", help="First day; default: so that the last is yesterday.")
     ] = None,
-    days: Annotated[int, typer.Option("--days", min=1, help="How many days.")] = 90,
+    days: Annotated[int, typer.Option("--days", min=1, max=8000, help="How many days.")] = 90,
     scale: Annotated[float, typer.Option("--scale", help="1 is over a million rows in 90 days.")] = 1.0,
     seed: Annotated[int, typer.Option("--seed", help="Another seed, another shop.")] = 42,
     broken_files: Annotated[
@@ -166,7 +168,7 @@ def init(format: FormatOption = Format.table) -> None:
 
 @command
 def demo(
-    days: Annotated[int, typer.Option("--days", min=1, help="How many days of the shop.")] = 90,
+    days: Annotated[int, typer.Option("--days", min=1, max=8000, help="How many days of the shop.")] = 90,
     scale: Annotated[float, typer.Option("--scale", help="1 is over a million rows in 90 days.")] = 1.0,
     format: FormatOption = Format.table,
 ) -> None:
@@ -178,4 +180,9 @@ def demo(
 
 def main() -> None:
     """The entry point of `data-platform`."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:  # closed by who started us
+            raise SystemExit(1)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app()

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from data_platform.assets.outcomes import resume_command
 from data_platform.cli.engine import Engine, Report
+from data_platform.cli.freed import freed_rows
 from data_platform.cli.home import open_instance
 from data_platform.cli.output import Format, emit, note
 from data_platform.cli.plan import Item, Plan, make_plan
@@ -40,6 +41,8 @@ def backfill_command(settings: Settings, selection: str, days: Days, *, dry_run:
         form,
         [("Assets", data["assets"]), *([("Not done", data["problems"][:SHOWN])] if data["problems"] else [])],
     )
+    for row in freed_rows():
+        note(f"{row.said}. To judge them again: {row.command}")
     if not report.succeeded:
         hidden = len(data["problems"]) - SHOWN
         if hidden > 0 and form is Format.table:

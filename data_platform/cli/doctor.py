@@ -18,6 +18,7 @@ from data_platform.errors import GateTimeout, PlatformError
 from data_platform.lake.lake import get_lake
 from data_platform.lake.ledger import latest_loads
 from data_platform.lake.publish import published_views
+from data_platform.lake.sql import text
 from data_platform.settings import PROJECT_ROOT, Settings, load_settings
 
 LOW_DISK = 1 << 30
@@ -126,7 +127,9 @@ def check_disk(settings: Settings) -> Iterator[Check]:
 def check_catalog(_: Settings) -> Iterator[Check]:
     lake = get_lake()
     if not lake.attachment.exists():
-        yield Check("catalog", True, f"no lake yet at {lake.attachment.place}")
+        is_lost = any(lake.attachment.data_path.rglob("*.parquet"))
+        found = f"{lake.attachment.place} is missing, and its data files are there" if is_lost else "no lake yet"
+        yield Check("catalog", not is_lost, found, "restore the catalog from a backup" if is_lost else "")
         return
     with lake.connect(read_only=True) as con:
         row = con.execute("SELECT max(snapshot_id) FROM ducklake_snapshots('lake')").fetchone()
@@ -179,6 +182,44 @@ def check_loads(_: Settings) -> Iterator[Check]:
         yield Check("loads", True, "no partition's last load failed")
 
 
+def check_set_aside(_: Settings) -> Iterator[Check]:
+    """Rows whose reason to be in quarantine has gone."""
+    if not get_lake().attachment.exists():
+        return
+    from data_platform.cli.freed import freed_rows
+
+    found = freed_rows()
+    for row in found:
+        yield Check("quarantine", False, row.said, row.command)
+    if not found:
+        yield Check("quarantine", True, "no row is there for a key that has become free")
+
+
+def check_files(_: Settings) -> Iterator[Check]:
+    """The Parquet files that the catalog names."""
+    lake = get_lake()
+    if not lake.attachment.exists():
+        return
+    with lake.connect(read_only=True) as con:
+        tables = con.execute(
+            "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'lake' ORDER BY ALL"
+        ).fetchall()
+        files = [
+            (f"{layer}.{table}", path)
+            for layer, table in tables
+            for (path,) in con.execute(
+                f"SELECT data_file FROM ducklake_list_files('lake', {text(table)}, schema => {text(layer)})"
+            ).fetchall()
+        ]
+    gone = [(table, path) for table, path in files if "://" not in path and not Path(path).exists()]
+    for table in sorted({table for table, _ in gone}):
+        paths = [path for name, path in gone if name == table]
+        fix = f"restore `{paths[0]}` from a backup, or load its partition again"
+        yield Check("files", False, f"`{table}` lacks {len(paths)} of its files", fix)
+    if not gone:
+        yield Check("files", True, f"{len(files)} data files are there")
+
+
 def early_days(settings: Settings) -> list[date]:
     """Business days before the first partition that accepted rows belong to: no mart shows those rows."""
     open_ended = {
@@ -206,12 +247,8 @@ def check_dagster(settings: Settings) -> Iterator[Check]:
     if stated is None:
         fix = f"export DAGSTER_HOME={settings.dagster_dir}, or work where .env is (`make setup` writes it)"
         known = (Path.cwd() / ".env").exists() and "DAGSTER_HOME" in (Path.cwd() / ".env").read_text()
-        yield Check(
-            "DAGSTER_HOME",
-            known,
-            "set by .env" if known else "not set: `dagster` and `dg` would start an empty instance",
-            "" if known else fix,
-        )
+        found = "set by .env" if known else "not set: `dagster` and `dg`, typed here, would start an empty instance"
+        yield Check("DAGSTER_HOME", True, found, "" if known else fix)
         return
     same = stated.exists() and settings.dagster_dir.exists() and stated.samefile(settings.dagster_dir)
     fix = "" if same else f"export DAGSTER_HOME={settings.dagster_dir}"
@@ -238,6 +275,6 @@ def check_definitions(_: Settings) -> Iterator[Check]:
 
 
 HERE = (
-    check_python, check_versions, check_home, check_disk, check_catalog, check_gate, check_loads, check_views, check_early_rows,
+    check_python, check_versions, check_home, check_disk, check_catalog, check_gate, check_files, check_loads, check_set_aside, check_views, check_early_rows,
     check_dagster, check_dbt,
 )  # fmt: skip

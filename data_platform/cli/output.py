@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ class Format(StrEnum):
 
 def stderr() -> Console:
     """For people: progress, notes, errors."""
-    return Console(stderr=True, soft_wrap=True, highlight=False)
+    return Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 
 def note(text: str) -> None:
@@ -40,9 +41,12 @@ def note(text: str) -> None:
 def emit(data: Any, form: Format, tables: Sequence[tuple[str, Sequence[Row]]]) -> None:
     """Prints `data` as JSON, or the titled tables that say the same."""
     if form is Format.json:
-        sys.stdout.write(json.dumps(data, default=plain, ensure_ascii=False, indent=2) + "\n")
+        is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+        text = json.dumps(_finite(data), default=plain, ensure_ascii=not is_utf8, allow_nan=False, indent=2)
+        sys.stdout.write(text + "\n")
         return
-    console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False, width=None if sys.stdout.isatty() else 250)
+    is_terminal = sys.stdout.isatty()
+    console = Console(soft_wrap=not is_terminal, highlight=False, emoji=False, width=None if is_terminal else 250)
     for title, rows in tables:
         console.print(_table(title, rows))
 
@@ -85,6 +89,17 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def _finite(value: Any) -> Any:
+    """The value with NaN and the infinities as text: JSON has no numbers for them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
 def fail(message: str, code: int) -> NoReturn:
     """Prints one message and leaves with the code."""
     stderr().print(f"[bold red]Error:[/] {escape(message)}")
@@ -106,3 +121,6 @@ def clear_errors() -> Iterator[None]:
         # The reader of stdout has gone, as `| head` does.
         sys.stderr.close()
         raise SystemExit(1) from None
+    except OSError as error:
+        where = f"`{error.filename}`: " if error.filename else ""
+        fail(f"{where}{error.strerror or error}.", 1)

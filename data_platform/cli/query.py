@@ -7,10 +7,12 @@ from typing import Any
 import duckdb
 
 from data_platform.cli.output import Format, emit, note
-from data_platform.errors import LakeError, UsageError
+from data_platform.errors import CatalogError, LakeError, UsageError
 from data_platform.lake.lake import get_lake
 from data_platform.lake.storage import redact
 from data_platform.settings import Settings
+
+ASKING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)  # DESCRIBE and SHOW are SELECT to the parser
 
 
 def query_command(settings: Settings, sql: str, limit: int, form: Format) -> None:
@@ -31,6 +33,11 @@ def run_query(settings: Settings, sql: str, most: int | None = None) -> tuple[li
             statements = con.extract_statements(sql)
             if len(statements) != 1:
                 raise UsageError(f"`query` takes one statement, not {len(statements)}.")
+            if statements[0].type not in ASKING:
+                raise UsageError(
+                    f"`query` only asks, and {statements[0].type.name} does more.",
+                    fix="use SELECT, FROM, DESCRIBE, SHOW or EXPLAIN; tables are written by assets",
+                )
             con.execute("USE lake.published")
             cursor = con.execute(statements[0])
             names = _unique([column[0] for column in cursor.description or []])
@@ -41,7 +48,13 @@ def run_query(settings: Settings, sql: str, most: int | None = None) -> tuple[li
 
 def require_lake(settings: Settings) -> None:
     """Raises `UsageError` when nothing was ever loaded: asking must not make a lake."""
-    if not get_lake().attachment.exists():
+    at = get_lake().attachment
+    if not at.exists() and any(at.data_path.rglob("*.parquet")):
+        raise CatalogError(
+            f"The catalog `{at.place}` is missing, but `{at.data_path}` holds its files.",
+            fix="restore it from a backup",
+        )
+    if not at.exists():
         raise UsageError(
             f"There is no lake under `{settings.home}` yet.", fix="data-platform demo, or data-platform backfill …"
         )

@@ -73,6 +73,13 @@ def translate(error: duckdb.Error | OSError, place: Path | str) -> PlatformError
             f"`{place}` may not be written by this user.",
             fix="change its owner, or set PLATFORM_HOME to another folder",
         )
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return StorageError(
+            f"`{place}` is a file, or lies below one, where a folder is needed.",
+            fix="move it away, or set PLATFORM_HOME or PLATFORM_LANDING to a folder",
+        )
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return LakeError("DuckDB needs more memory than it may take.", fix="raise PLATFORM_MEMORY, or unset it")
     if any(word in said for word in _DAMAGED):
         return CatalogError(
             f"The catalog `{place}` is damaged or is no catalog of a lake.", fix="restore it from a backup"

@@ -49,7 +49,8 @@ def typed_value(column: Column) -> str:
     """SQL that gives a column's value from its text `raw:<name>`; NULL for blank text and for text that is not of the type.
 
     Nothing is rounded or cut off in silence, as a plain cast would: `12.7` is no integer, `0.125` no DECIMAL(18,2),
-    `2026-01-05 13:00` no DATE. Numbers and moments are finite. A moment with a UTC offset becomes UTC.
+    `2026-01-05 13:00` no DATE. Numbers and moments are finite, years are 1 to 9999. A moment with a UTC offset becomes
+    UTC; of a second's fraction six digits are kept.
     """
     value = ident(f"raw:{column.name}")
     kind = column.duckdb_type
@@ -64,14 +65,19 @@ def typed_value(column: Column) -> str:
     if kind in ("DOUBLE", "FLOAT"):
         return _where(f"isfinite(TRY_CAST({value} AS DOUBLE))", cast)
     if column.format:
-        return f"CAST(try_strptime({value}, {text(column.format)}) AS {kind})"
+        return _in_calendar(f"CAST(try_strptime({value}, {text(column.format)}) AS {kind})")
     if kind == "DATE":
-        return _where(f"regexp_full_match({value}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}')", cast)
+        return _in_calendar(_where(f"regexp_full_match({value}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}')", cast))
     if kind == "TIMESTAMP":
         utc = f"make_timestamp(epoch_us(TRY_CAST({value} AS TIMESTAMPTZ)))"
         plain = _where(f"regexp_matches({value}, '^[0-9]{{4}}-')", cast)
-        return f"CASE WHEN regexp_matches({value}, {text(_OFFSET)}) THEN {utc} ELSE {plain} END"
+        return _in_calendar(f"CASE WHEN regexp_matches({value}, {text(_OFFSET)}) THEN {utc} ELSE {plain} END")
     return cast
+
+
+def _in_calendar(moment: str) -> str:
+    """The engine knows years that neither Python nor the tools of readers do."""
+    return _where(f"year({moment}) BETWEEN 1 AND 9999", moment)
 
 
 def _where(condition: str, value: str) -> str:

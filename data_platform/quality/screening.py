@@ -6,6 +6,7 @@ merged, or the partition does not commit. A partition and its quarantine slice a
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -36,6 +37,7 @@ QUARANTINE_COLUMNS: Mapping[str, str] = {
     "row": "VARCHAR", "first_rule": "VARCHAR", "rules": "VARCHAR", "reasons": "VARCHAR", "status": "VARCHAR",
     "run_id": "VARCHAR", "contract_version": "INTEGER", "quarantined_at": "TIMESTAMP",
 }  # fmt: skip
+log = logging.getLogger(__name__)
 CHUNK_ROWS = 4_000_000  # what one scan holds: bounded memory for any range
 CHUNK_PARTITIONS = 100
 LIMIT_MIN_ROWS = 50  # a share says little of a handful of rows
@@ -121,9 +123,9 @@ def _screen_chunk(job: Job, keys: list[str]) -> list[Outcome]:
                 good, bad = _attempt(job, keys)
         except ContractError:
             raise
-        except PlatformError as error:
+        except Exception as error:
             if len(keys) == 1:
-                return [*done, _failed(job, keys[0], error, record=True)]
+                return [*done, _failed(job, keys[0], _as_ours(job, error), record=True)]
             return [*done, *(outcome for key in keys for outcome in _screen_chunk(job, [key]))]
         done += bad
         if good:
@@ -131,6 +133,16 @@ def _screen_chunk(job: Job, keys: list[str]) -> list[Outcome]:
         failed = {outcome.partition_key for outcome in bad}
         keys = [key for key in keys if key not in failed]
     return done
+
+
+def _as_ours(job: Job, error: Exception) -> PlatformError:
+    """What nobody has foreseen fails its own partition, and is told: it must not take the others along."""
+    if isinstance(error, PlatformError):
+        return error
+    log.error("screening `%s` died", job.contract.name, exc_info=error)
+    return LoadFailed(
+        f"`{job.contract.name}`: {type(error).__name__}: {error}", fix="report this with the log's traceback"
+    )
 
 
 def _attempt(job: Job, keys: list[str]) -> tuple[list[Outcome], list[Outcome]]:

@@ -34,7 +34,8 @@ def feed_of(table: str) -> Feed:
     known = {feed.table: feed for feed in feeds()}
     if name not in known:
         raise UsageError(
-            f"`{table}` has no feed.{did_you_mean(name, known)}", fix="declare one in a module of `sources/`"
+            f"`{table}` has no feed.{did_you_mean(name, known)}",
+            fix=f"name one of {', '.join(sorted(known))}, or declare it: docs/sources.md",
         )
     return known[name]
 

@@ -18,7 +18,7 @@ import duckdb
 from data_platform.errors import UsageError
 from data_platform.lake.sql import text
 from data_platform.lake.storage import storage_errors
-from data_platform.sources.sample_day import COLUMNS, Day, build_days, day_of, prepare
+from data_platform.sources.sample_day import COLUMNS, LAST_DAY, Day, build_days, day_of, prepare
 from data_platform.sources.sample_dirt import EXTENSIONS, plant_dirt, prepare_dirt
 
 DEFAULT_DAYS = 90
@@ -56,6 +56,8 @@ def write_sample(
     written), `StorageError` when `landing` cannot be written."""
     if days < 1:
         raise UsageError(f"`--days {days}` is less than one day.", fix="choose --days 1 or more")
+    if days > (LAST_DAY - start).days + 1:
+        raise UsageError(f"`--days {days}` goes beyond the sample shop's last day, {LAST_DAY}.", fix="choose fewer")
     sizes = [day_of(start + timedelta(days=k), seed=seed, scale=scale) for k in range(days)]
     summary = SampleSummary()
     with storage_errors(landing), duckdb.connect(config={"python_enable_replacements": "false"}) as con:

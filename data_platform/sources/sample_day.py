@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from math import sqrt
+from math import inf, sqrt
 
 import duckdb
 
@@ -67,7 +67,7 @@ def day_of(day: date, *, seed: int, scale: float) -> Day:
         raise UsageError(
             f"`{day}` is outside the sample shop's life, {FIRST_DAY} to {LAST_DAY}.", fix="choose another --start"
         )
-    if not scale > 0:
+    if not 0 < scale < inf:
         raise UsageError(f"`--scale {scale}` is not above zero.", fix="choose a scale such as 0.05, 1 or 10")
     x = (day - EPOCH).days
     orders = _busy(60, 1350, scale, x, seed)
