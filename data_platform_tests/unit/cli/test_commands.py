@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +14,8 @@ from typer.testing import CliRunner, Result
 
 from data_platform.cli.app import app, parse_day
 from data_platform.errors import UsageError
-from data_platform.settings import Settings
+from data_platform.lake.lake import get_lake
+from data_platform.settings import PROJECT_ROOT, Settings
 
 
 def data_platform(*arguments: str) -> Result:
@@ -70,7 +74,10 @@ def test_query_prints_no_more_rows_than_asked_for_in_a_table(loaded: Settings) -
     [
         ("SELECT * FROM published.dim_product", 1, "Did you mean"),
         ("SELEC 1", 1, "syntax error"),
-        ("DELETE FROM lake.staging.orders", 1, "read-only"),
+        ("DELETE FROM lake.staging.orders", 2, "`query` only asks, and DELETE does more."),
+        ("COPY (SELECT 1) TO 'x.csv'", 2, "COPY does more"),
+        ("ATTACH 'x.db' AS x", 2, "ATTACH does more"),
+        ("FROM ducklake_expire_snapshots('lake', versions => [1])", 1, "read-only"),
         ("SELECT 1; SELECT 2", 2, "one statement, not 2"),
         ("", 2, "one statement, not 0"),
     ],
@@ -79,6 +86,41 @@ def test_query_says_what_is_wrong_with_the_sql(loaded: Settings, sql: str, code:
     result = data_platform("query", sql)
     assert result.exit_code == code and said in result.stderr and result.stdout == ""
     assert "Traceback" not in result.stderr
+
+
+def test_query_shows_what_is_there_and_no_pictures(loaded: Settings) -> None:
+    sql = "SELECT ':x:' AS a, 'http://h:100:x' AS b, 'nan'::DOUBLE AS c, '-inf'::DOUBLE AS d, '[bold]' AS \"e:100:\""
+    row = {"a": ":x:", "b": "http://h:100:x", "c": "nan", "d": "-inf", "e:100:": "[bold]"}
+    assert json.loads(data_platform("query", sql, "--format", "json").stdout) == [row]
+    shown = data_platform("query", sql).stdout.split()
+    assert shown == [*row, *row.values()]
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_a_terminal_that_cannot_show_a_letter_gets_its_number(loaded: Settings, form: str) -> None:
+    command = [sys.executable, "-m", "data_platform", "query", "SELECT 'ł' AS a", "--format", form]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PLATFORM_HOME": str(loaded.home)}
+    done = subprocess.run(command, env=environment, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
+    assert "\\u0142" in done.stdout
+
+
+def test_a_full_output_is_one_message(loaded: Settings) -> None:
+    command = [sys.executable, "-m", "data_platform", "query", "SELECT 1"]
+    environment = os.environ | {"PLATFORM_HOME": str(loaded.home)}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, env=environment, cwd=PROJECT_ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1 and "No space left" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_catalog_that_is_gone_is_not_taken_for_no_lake(loaded: Settings) -> None:
+    get_lake().close()
+    for path in loaded.lake_dir.glob("catalog.sqlite*"):
+        path.unlink()
+    result = data_platform("query", "SELECT 1")
+    assert result.exit_code == 1 and "is missing, but" in result.stderr
+    assert "restore the catalog" in data_platform("doctor").stdout
 
 
 def test_query_without_a_lake_says_so(settings: Settings) -> None:
@@ -159,7 +201,18 @@ def test_sample_writes_the_days_and_counts_what_it_planted(settings: Settings) -
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("backfil",), ("backfill",), ("status", "--format", "xml"), ("sample", "--days", "0")]
+    "arguments",
+    [
+        (),
+        ("backfil",),
+        ("backfill",),
+        ("status", "--format", "xml"),
+        ("sample", "--days", "0"),
+        ("sample", "--scale", "inf"),
+        ("sample", "--days", "99999999999"),
+        ("sample", "--days", "8000", "--start", "2040-01-01"),
+        ("land", "setup.cfg", "--feed", "nope"),
+    ],
 )
 def test_misuse_leaves_with_2(arguments: tuple[str, ...]) -> None:
     assert data_platform(*arguments).exit_code == 2

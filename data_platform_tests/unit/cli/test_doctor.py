@@ -59,6 +59,14 @@ def test_a_published_view_whose_version_is_gone(loaded: Settings) -> None:
     assert check.fix == "data-platform backfill published/dim_products"
 
 
+def test_a_data_file_that_is_gone_is_named_with_its_table(loaded: Settings) -> None:
+    assert seen(loaded)["files"].ok
+    (file,) = (loaded.lake_dir / "data" / "staging" / "orders").rglob("*.parquet")
+    file.unlink()
+    check = seen(loaded)["files"]
+    assert not check.ok and "`staging.orders` lacks 1 of its files" in check.found and file.name in check.fix
+
+
 def test_a_damaged_catalog(loaded: Settings) -> None:
     get_lake().close()
     for path in loaded.lake_dir.glob("catalog.sqlite*"):

@@ -3,7 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 from data_platform.contracts.registry import contract
+from data_platform.quality import screening
 from data_platform.quality.screening import screen
+from data_platform.quality.second_look import freed
 
 DAY, NEXT = "2026-01-05", "2026-01-06"
 
@@ -127,11 +129,53 @@ def test_text_becomes_the_type_or_breaks_the_cast_rule_and_nothing_is_rounded(la
     land("orders", DAY, [
         order(1, ordered_at="2026-01-04T20:00:00-05:00"), order(2, ordered_at="infinity"), order(3, ordered_at="epoch"),
         order(4, total_amount="0.1000000000004"), order(5, total_amount="1.500"), order(6, ordered_at=f"{DAY}T10:00:00Z"),
+        order(7, ordered_at="2026-01-02 (BC)"), order(8, ordered_at="0000-01-01"), order(9, ordered_at="9999-12-31T23:00:00-05:00"),
     ])  # fmt: skip
     load = screen(lake, contract("staging.orders"), [DAY], "run")[0].load
-    assert load.by_rule == {"ordered_at.cast": 2, "total_amount.cast": 1}
+    assert load.by_rule == {"ordered_at.cast": 5, "total_amount.cast": 1}
     kept = rows(lake, "SELECT order_id, ordered_at::VARCHAR, total_amount::VARCHAR FROM lake.staging.orders ORDER BY 1")
     assert kept == [
         ("O0000000001", "2026-01-05 01:00:00", "12.50"), ("O0000000005", f"{DAY} 10:00:00", "1.50"),
         ("O0000000006", f"{DAY} 10:00:00", "12.50"),
     ]  # fmt: skip
+
+
+def test_what_nobody_has_foreseen_fails_its_own_day_and_is_in_the_ledger(lake, land, monkeypatch):
+    load_customer(lake, land)
+    land("orders", DAY, [order(1)])
+    land("orders", NEXT, [order(2, ordered_at=f"{NEXT} 08:00:00")])
+    counted = screening._count
+
+    def count(job: Any, keys: Any, started: float) -> Any:
+        if NEXT in keys:
+            raise AttributeError("'str' object has no attribute 'isoformat'")
+        return counted(job, keys, started)
+
+    monkeypatch.setattr(screening, "_count", count)
+    good, bad = screen(lake, contract("staging.orders"), [DAY, NEXT], "run")
+    assert good.committed and not bad.committed
+    assert "AttributeError: 'str' object has no attribute" in bad.load.error
+    failed = rows(lake, "SELECT partition_key, error FROM lake.ops.loads WHERE outcome = 'failed'")
+    assert failed == [(NEXT, bad.load.error)]
+
+
+def test_a_row_set_aside_for_a_key_that_became_free_is_found_and_comes_back(lake, land):
+    load_customer(lake, land)
+    orders, moved = contract("staging.orders"), order(1, ordered_at=f"{NEXT} 08:00:00")
+    land("orders", DAY, [order(1), order(2)])
+    assert screen(lake, orders, [DAY], "run")[0].committed
+    land("orders", NEXT, [moved, order(2, ordered_at=f"{NEXT} 08:00:00", status="lost")])
+    screen(lake, orders, [NEXT], "the newer day first")
+    with lake.connect() as con:
+        assert freed(con, orders) == {}, "the older day has the key still"
+        land("orders", DAY, [])
+        screen(lake, orders, [DAY], "the order has left")
+        assert freed(con, orders) == {NEXT: 1}, "the other row breaks another rule as well"
+        screen(lake, orders, list(freed(con, orders)), "once more")
+        assert freed(con, orders) == {}
+    assert rows(lake, "SELECT order_id, arrival_date::VARCHAR FROM lake.staging.orders") == [("O0000000001", NEXT)]
+
+
+def test_a_table_that_was_never_loaded_has_no_freed_rows(lake):
+    with lake.connect() as con:
+        assert freed(con, contract("staging.orders")) == {}
