@@ -10,7 +10,8 @@ from itertools import groupby
 import dagster as dg
 import duckdb
 
-from data_platform.assets.naming import asset_key, table_of
+from data_platform.assets.lineage import staging_of
+from data_platform.assets.naming import asset_key
 from data_platform.automation.schedules import is_daily
 from data_platform.contracts.model import Contract
 from data_platform.contracts.registry import contracts
@@ -27,16 +28,6 @@ GOING = (
     dg.DagsterRunStatus.STARTED,
 )
 LAYERS = ("marts", "published")
-
-
-def staging_of(parents: Mapping[dg.AssetKey, Iterable[dg.AssetKey]], mart: dg.AssetKey) -> list[str]:
-    """The staging tables that a mart is built from, directly or through other marts."""
-    found, left = set[dg.AssetKey](), [mart]
-    while left:
-        new = set(parents.get(left.pop(), ())) - found
-        found |= new
-        left += new
-    return sorted(table_of(key) for key in found if key.path[0] == "staging")
 
 
 def daily_marts() -> list[Contract]:

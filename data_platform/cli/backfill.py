@@ -16,7 +16,7 @@ from data_platform.cli.freed import freed_rows
 from data_platform.cli.home import open_instance
 from data_platform.cli.output import Format, emit, note
 from data_platform.cli.plan import Item, Plan, make_plan
-from data_platform.cli.stale import stale_part
+from data_platform.cli.stale import stale_part, waiting_part
 from data_platform.cli.streams import EventFiles, others_go_to
 from data_platform.lake.lake import get_lake
 from data_platform.partitions import name_of
@@ -24,7 +24,6 @@ from data_platform.settings import Settings
 
 Days = tuple[date | None, date | None]
 SHOWN = 20
-BUILT = ("marts", "published")
 
 
 def backfill_command(settings: Settings, selection: str, days: Days, *, dry_run: bool, form: Format) -> None:
@@ -81,8 +80,7 @@ def run_plan(settings: Settings, defs: dg.Definitions, plan: Plan) -> Report:
             if extra.size:
                 progress.update(task, total=len({*plan.items(), *extra.items()}))
                 report = engine.run(extra)
-                # A mart day may have waited for a key that another day gave up only now.
-                report = engine.run(plan.only(by_asset(item for item in lost if item.asset.path[0] in BUILT)))
+            report = engine.run(waiting_part(plan, get_lake(), [run.run_id for run in report.runs]))
         finally:
             events.close()
     return report

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from data_platform.cli.doctor import early_days
 from data_platform.cli.home import prepare_home
 from data_platform.cli.output import Format, emit, note
 from data_platform.cli.query import run_query
@@ -39,6 +38,9 @@ NEXT = (
 
 def demo_command(days: int, scale: float, form: Format) -> None:
     """Writes the sample, loads it, prints the summary. Leaves with 1 when a partition failed."""
+    from data_platform.cli.backfill import load_definitions
+    from data_platform.cli.behind import early_days, parents_of
+
     started = time.monotonic()
     settings = pin_start(get_settings(), days)
     first = settings.start_date
@@ -51,7 +53,7 @@ def demo_command(days: int, scale: float, form: Format) -> None:
         ("Rows", data["tables"]), ("Rows that broke a rule", data["rules"]), ("Figures", data["figures"]),
     ])  # fmt: skip
     note(f"Partitions begin on {first}: PLATFORM_START_DATE in {settings.settings_file}")
-    early = early_days(settings)
+    early = early_days(parents_of(load_definitions()), settings)
     if early:
         note(
             f"Late rows of {len(early)} days before that are in staging and in no mart; data-platform doctor says more."

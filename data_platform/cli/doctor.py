@@ -1,4 +1,5 @@
-"""`data-platform doctor`: what is wrong here, and the command that mends it. It changes nothing but a probe file."""
+"""`data-platform doctor`: what is wrong here, and the command that mends it. It changes nothing but a probe file,
+and the shape of a ledger that an earlier version made."""
 
 from __future__ import annotations
 
@@ -8,11 +9,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import date
 from importlib import metadata
 from pathlib import Path
 
-from data_platform.cli.catalogue import known_tables
 from data_platform.cli.output import Format, emit
 from data_platform.errors import GateTimeout, PlatformError
 from data_platform.lake.lake import get_lake
@@ -23,6 +22,7 @@ from data_platform.settings import PROJECT_ROOT, Settings, load_settings
 
 LOW_DISK = 1 << 30
 SHOWN = 5
+BUILD = "data-platform backfill 'group:marts or group:published'"
 LOCK = PROJECT_ROOT / "requirements.lock"
 WANTED = PROJECT_ROOT / "requirements.in"
 
@@ -56,7 +56,7 @@ def examine() -> list[Check]:
     except PlatformError as error:
         return [Check("settings", False, error.message, error.fix or "")]
     found = [Check("settings", True, f"PLATFORM_HOME is {settings.home}")]
-    for make in (*HERE, check_definitions):
+    for make in (*HERE, check_definitions, check_marts):
         found += safely(make, settings)
     return found
 
@@ -220,26 +220,6 @@ def check_files(_: Settings) -> Iterator[Check]:
         yield Check("files", True, f"{len(files)} data files are there")
 
 
-def early_days(settings: Settings) -> list[date]:
-    """Business days before the first partition that accepted rows belong to: no mart shows those rows."""
-    open_ended = {
-        known.name for known in known_tables(settings) if known.partition.dimensions and not known.partition.dimensions[0].start
-    }  # fmt: skip
-    with get_lake().connect(read_only=True) as con:
-        loads = [load for load in latest_loads(con) if load.asset in open_ended]
-    return sorted({day for load in loads for day in load.business_days if day < settings.start_date})
-
-
-def check_early_rows(settings: Settings) -> Iterator[Check]:
-    """Not wrong, but to be known."""
-    if not get_lake().attachment.exists():
-        return
-    days = early_days(settings)
-    found = f"late rows of {len(days)} days before {settings.start_date}, the first partition, are in staging and in no mart"
-    fix = f"to build them too: PLATFORM_START_DATE={days[0]} in {settings.settings_file}" if days else ""
-    yield Check("early rows", True, found if days else "none", fix)
-
-
 def check_dagster(settings: Settings) -> Iterator[Check]:
     yaml = settings.dagster_dir / "dagster.yaml"
     yield Check("dagster.yaml", yaml.exists(), str(yaml), "" if yaml.exists() else "data-platform init")
@@ -274,7 +254,28 @@ def check_definitions(_: Settings) -> Iterator[Check]:
     yield Check("definitions", True, f"{len(assets)} assets load")
 
 
+def check_marts(settings: Settings) -> Iterator[Check]:
+    """Accepted rows that the marts do not show."""
+    if not get_lake().attachment.exists():
+        return
+    from data_platform.cli.backfill import load_definitions
+    from data_platform.cli.behind import early_days, parents_of, stale_ranges
+
+    parents = parents_of(load_definitions())
+    stale = stale_ranges(parents)
+    for first, last in stale:
+        found = f"marts lack rows of {first} to {last}"
+        yield Check("marts", False, found, f"{BUILD} --from {first} --to {last}")
+    if not stale:
+        yield Check("marts", True, "every day that rows were loaded for is built")
+    early = early_days(parents, settings)
+    if early:
+        found = f"late rows of {len(early)} days before {settings.start_date}, the first partition, are in staging and in no mart"
+        fix = f"to see them: PLATFORM_START_DATE={early[0]} in {settings.settings_file}, then {BUILD} --from {early[0]} --to {early[-1]}"
+        yield Check("early rows", True, found, fix)
+
+
 HERE = (
-    check_python, check_versions, check_home, check_disk, check_catalog, check_gate, check_files, check_loads, check_set_aside, check_views, check_early_rows,
+    check_python, check_versions, check_home, check_disk, check_catalog, check_gate, check_files, check_loads, check_set_aside, check_views,
     check_dagster, check_dbt,
 )  # fmt: skip

@@ -23,6 +23,12 @@ def land_command(
 ) -> None:
     """Copies the file, then backfills if asked to; prints where it is and what to type next."""
     feed = feed_of(table)
+    cut = contract(feed.contract).partition.dimensions
+    if load and partition is not None and (len(cut) != 1 or cut[0].grain == "hour"):
+        raise UsageError(
+            "`--load` loads whole days, and this partition is less.",
+            fix=f"land it, then: dg launch --assets {feed.raw.replace('.', '/')} --partition '{partition}'",
+        )
     target = land_file(settings, file, feed, partition)
     selection, days = f'key:"raw/{feed.table}"+', _days(feed, partition)
     if load:
@@ -52,12 +58,15 @@ def _refuse_unknown(settings: Settings, feed: Feed, partition: str) -> None:
     cut = contract(feed.contract).partition
     cut.values(partition)
     known = expected_keys(cut, settings.start_date)
-    if partition not in known:
-        span = f"they run from `{known[0]}` to `{known[-1]}`" if known else "none is over yet"
-        raise UsageError(
-            f"`{feed.contract}` has no partition `{partition}`: {span}.",
-            fix="wait until it is over, or set PLATFORM_START_DATE for earlier ones",
-        )
+    if partition in known:
+        return
+    time = next((part for part in cut.dimensions if part.grain != "static"), None)
+    if time is None or time.start:
+        fix = f"name one of them, such as `{known[-1]}`" if known else "leave `--partition` out"
+    else:
+        fix = "wait until it is over, or set PLATFORM_START_DATE for earlier ones"
+    span = f"they run from `{known[0]}` to `{known[-1]}`" if known else "none is over yet"
+    raise UsageError(f"`{feed.contract}` has no partition `{partition}`: {span}.", fix=fix)
 
 
 def land_file(settings: Settings, file: Path, feed: Feed, partition: str | None) -> Path:

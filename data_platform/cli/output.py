@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
@@ -106,11 +107,18 @@ def fail(message: str, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
+def _forget_stdout() -> None:
+    """What is left unwritten stays so: Python would try it once more at its end, and complain."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 @contextmanager
 def clear_errors() -> Iterator[None]:
     """Turns what a user can cause into one message and an exit code: 1 failed, 2 misused. Bugs keep their traceback."""
     try:
         yield
+        sys.stdout.flush()
     except PlatformError as error:
         fix = f"\n[bold]Fix:[/] {escape(error.fix)}" if error.fix else ""
         stderr().print(f"[bold red]Error:[/] {escape(error.message)}{fix}")
@@ -119,8 +127,9 @@ def clear_errors() -> Iterator[None]:
         fail("Stopped. What was committed stays; type the same command to go on.", 1)
     except BrokenPipeError:
         # The reader of stdout has gone, as `| head` does.
-        sys.stderr.close()
+        _forget_stdout()
         raise SystemExit(1) from None
     except OSError as error:
+        _forget_stdout()
         where = f"`{error.filename}`: " if error.filename else ""
         fail(f"{where}{error.strerror or error}.", 1)

@@ -208,7 +208,9 @@ def _touching(con: duckdb.DuckDBPyConnection, name: TableName, since: int) -> li
         [name.layer, name.table],
     ).fetchone()
     if row is None:
-        raise LakeError(f"The lake has no table `{name}`.", fix=f"data-platform backfill {name.layer}/{name.table}")
+        raise PublishRefused(
+            f"The lake has no table `{name}`.", fix=f"data-platform backfill {name.layer}/{name.table}"
+        )
     return con.execute(
         "SELECT snapshot_id, author FROM ducklake_snapshots('lake') WHERE snapshot_id > ? AND list_contains(flatten(["
         "changes['tables_inserted_into'], changes['tables_deleted_from'], changes['inlined_insert'], "

@@ -38,12 +38,14 @@ _CONFLICTS = (
     "deadlock detected",
 )
 _SERVER = re.compile(r"(connection to server|could not translate|could not connect|timeout expired).*", re.IGNORECASE)
-_SECRETS = re.compile(r"(password\s*=\s*)('[^']*'|[^\s&]+)|(://[^:/@\s]*:)[^@\s]*(?=@)", re.IGNORECASE)
+_SECRETS = re.compile(
+    r"([?&]password=)[^\s&]+|(password\s*=\s*)(?:'[^']*'|\S+)|(://[^:/@\s]*:)[^@\s]*(?=@)", re.IGNORECASE
+)
 
 
 def redact(message: str) -> str:
     """The message without passwords of connection strings."""
-    return _SECRETS.sub(lambda found: (found.group(1) or found.group(3)) + "***", message)
+    return _SECRETS.sub(lambda found: (found.group(1) or found.group(2) or found.group(3)) + "***", message)
 
 
 def is_conflict(error: BaseException) -> bool:

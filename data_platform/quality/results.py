@@ -67,5 +67,5 @@ def rule_results(
             actual += f"; duplicates merged: {merged:,}"
         yield RuleResult(
             rule=rule.name, action=rule.action, passed=count == 0, severity=severity, count=count,
-            expected=rule.expected, actual=actual, sample=tuple(shown.get(rule.name, ())),
+            expected=rule.expected, actual=actual, sample=tuple(shown.get(rule.name, ())) if count else (),
         )  # fmt: skip

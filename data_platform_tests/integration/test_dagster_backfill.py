@@ -23,7 +23,7 @@ from data_platform.sources.sample import sample_path, write_sample
 pytestmark = pytest.mark.slow
 FIRST = date(2026, 1, 1)
 COMMAND = Path(sys.executable).parent / "data-platform"
-ORDERS = '+key:"published/fct_orders"'
+ORDERS = '+key:"published/fct_orders" or +key:"published/customer_segments"'
 
 
 def platform(settings: Settings, *arguments: str, code: int = 0) -> Any:
@@ -65,6 +65,9 @@ def test_late_rows_rebuild_the_mart_days_they_belong_to(settings: Settings) -> N
     platform(settings, "backfill", ORDERS, "--from", "2026-01-03", "--to", "2026-01-03")
     found = platform(settings, "query", "SELECT order_date FROM published.fct_orders WHERE order_id = 'O9999999999'")
     assert found == [{"order_date": "2026-01-03"}], "its old day gave it up after its new day had asked for it"
+    counts = "SELECT (SELECT sum(order_count) FROM published.customer_segments)::INTEGER AS segments, (SELECT count(*) FROM published.fct_orders WHERE NOT is_cancelled)::INTEGER AS orders"
+    (both,) = platform(settings, "query", counts)
+    assert both["segments"] == both["orders"], "what hangs on the order's day is built after it"
 
 
 def test_an_interrupt_keeps_what_was_committed_and_the_same_command_goes_on(settings: Settings) -> None:

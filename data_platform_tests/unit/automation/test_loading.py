@@ -12,8 +12,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from data_platform.assets.lineage import staging_of
 from data_platform.assets.naming import asset_key
-from data_platform.automation.marts import daily_marts, mart_sensor, ranges, staging_of
+from data_platform.automation.marts import daily_marts, mart_sensor, ranges
 from data_platform.automation.schedules import daily_load, daily_schedule, other_keys
 from data_platform.lake.lake import get_lake
 from data_platform.lake.outcomes import LoadRecord
@@ -60,13 +61,16 @@ def test_days_in_a_row_are_one_range() -> None:
     assert ranges([]) == []
 
 
-def test_the_staging_tables_of_a_mart_are_found_through_other_marts() -> None:
-    keys = {name: asset_key(name) for name in ("marts.a", "marts.b", "staging.x", "staging.y", "raw.x")}
+def test_the_staging_tables_whose_rows_a_mart_holds_are_found_through_other_marts_but_no_dimension() -> None:
+    orders, customers, revenue = (
+        asset_key(f"marts.{name}") for name in ("fct_orders", "dim_customers", "daily_revenue")
+    )
     parents = {
-        keys["marts.a"]: [keys["marts.b"], keys["staging.y"]], keys["marts.b"]: [keys["staging.x"], keys["marts.a"]],
-        keys["staging.x"]: [keys["raw.x"]],
+        revenue: [orders], orders: [customers, asset_key("staging.orders"), asset_key("staging.payments")],
+        customers: [asset_key("staging.customers")], asset_key("staging.orders"): [asset_key("staging.customers")],
     }  # fmt: skip
-    assert staging_of(parents, keys["marts.a"]) == ["staging.x", "staging.y"]
+    assert staging_of(parents, revenue) == ["staging.orders", "staging.payments"]
+    assert staging_of(parents, customers) == ["staging.customers"]
 
 
 def test_a_late_row_makes_its_business_day_stale_until_the_day_is_rebuilt(

@@ -33,16 +33,25 @@ def test_a_home_that_is_not_made_names_the_command(settings: Settings) -> None:
     assert not settings.lake_dir.exists(), "looking makes no lake"
 
 
-def test_a_day_whose_last_load_failed_and_rows_that_no_mart_shows(loaded: Settings) -> None:
+def test_a_day_whose_last_load_failed(loaded: Settings) -> None:
     checks = seen(loaded)
     assert not checks["loads"].ok and "`staging.orders` failed: `2026-01-02`" in checks["loads"].found
     assert checks["loads"].fix.startswith("data-platform status staging.orders")
-    assert checks["early rows"].found == "none"
-    early = LoadRecord("staging.orders", "2026-01-02", "run", "committed", business_days=(date(2025, 12, 30),))
-    get_lake().commit([], [early])
-    checks = seen(loaded)
-    assert checks["loads"].ok
-    assert "rows of 1 days before 2026-01-01" in checks["early rows"].found
+    get_lake().commit([], [LoadRecord("staging.orders", "2026-01-02", "run", "committed")])
+    assert seen(loaded)["loads"].ok
+
+
+def test_rows_that_no_mart_shows(loaded: Settings) -> None:
+    checks = {check.check: check for check in doctor.safely(doctor.check_marts, loaded)}
+    assert checks["marts"].ok and "early rows" not in checks
+    days = (date(2025, 12, 30), date(2026, 1, 2), date(2026, 1, 3))
+    get_lake().commit([], [
+        LoadRecord("staging.orders", "2026-01-02", "run", "committed", business_days=days),
+        LoadRecord("staging.customers", "2026-01-02", "run", "committed", business_days=(date(2025, 12, 1),)),
+    ])  # fmt: skip
+    checks = {check.check: check for check in doctor.safely(doctor.check_marts, loaded)}
+    assert not checks["marts"].ok and checks["marts"].fix.endswith("--from 2026-01-02 --to 2026-01-03")
+    assert "rows of 1 days before 2026-01-01" in checks["early rows"].found, "customers are in a dimension"
     assert "PLATFORM_START_DATE=2025-12-30" in checks["early rows"].fix
 
 

@@ -12,7 +12,7 @@ import pytest
 from data_platform.errors import LakeError, PublishRefused
 from data_platform.lake.lake import Audit, Lake, Slice
 from data_platform.lake.outcomes import LoadRecord
-from data_platform.lake.publish import publish, published_version, published_views
+from data_platform.lake.publish import publish, publish_passing, published_version, published_views
 
 MON, TUE = "2026-01-05", "2026-01-06"
 Rows = Callable[[str], list[tuple[Any, ...]]]
@@ -63,6 +63,16 @@ def test_several_marts_are_published_as_one_snapshot_or_not_at_all(
     build(MON, 2, table="marts.other")
     done = publish(lake, ["marts.m", "marts.other"])
     assert {published_version(con, "m"), published_version(con, "other")} == {done.version}
+
+
+def test_what_passes_is_published_and_the_others_are_named(
+    lake: Lake, con: duckdb.DuckDBPyConnection, build: Any
+) -> None:
+    build(MON, 1)
+    build(MON, 1, table="marts.other", audit=None)
+    done = publish_passing(lake, ["marts.m", "marts.other", "marts.never_built"])
+    assert (done.tables, set(done.refused)) == (("marts.m",), {"marts.other", "marts.never_built"})
+    assert (published_version(con, "m"), published_version(con, "other")) == (done.version, None)
 
 
 def test_an_audit_that_comes_in_a_later_run_counts_both_ways(lake: Lake, build: Any) -> None:
@@ -133,5 +143,5 @@ def test_a_view_whose_version_is_gone_is_reported(lake: Lake, con: duckdb.DuckDB
 def test_only_marts_are_published(lake: Lake) -> None:
     with pytest.raises(LakeError, match="only marts"):
         publish(lake, ["staging.orders"])
-    with pytest.raises(LakeError, match="no table"):
+    with pytest.raises(PublishRefused, match="no table"):
         publish(lake, ["marts.nothing"])

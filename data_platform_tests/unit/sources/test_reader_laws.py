@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from data_platform.errors import SourceError
@@ -67,6 +67,7 @@ ROWS = st.lists(st.tuples(TEXTS, TEXTS, TEXTS), max_size=8)
 @given(rows=ROWS, line_end=st.sampled_from(["\n", "\r\n"]))
 def test_any_table_survives_csv(shared: Reader, rows: list[tuple[str, ...]], line_end: str) -> None:
     data = written([SOURCE_COLUMNS, *rows], line_end)
+    assume(sum(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in data) <= 8)  # more would be a binary file
     found = shared.csv(data, b"")
     assert (
         [row[:3] for row in found.rows]
