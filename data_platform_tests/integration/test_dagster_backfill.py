@@ -41,6 +41,7 @@ def orders_per_day(settings: Settings) -> dict[str, int]:
     return {row["order_date"]: row["n"] for row in rows}
 
 
+@pytest.mark.long
 def test_late_rows_rebuild_the_mart_days_they_belong_to(settings: Settings) -> None:
     write_sample(settings.landing_dir, start=FIRST, days=3, scale=0.05)
     platform(settings, "backfill", ORDERS, "--from", "2026-01-01", "--to", "2026-01-02")
@@ -70,6 +71,7 @@ def test_late_rows_rebuild_the_mart_days_they_belong_to(settings: Settings) -> N
     assert both["segments"] == both["orders"], "what hangs on the order's day is built after it"
 
 
+@pytest.mark.long
 def test_an_interrupt_keeps_what_was_committed_and_the_same_command_goes_on(settings: Settings) -> None:
     write_sample(settings.landing_dir, start=FIRST, days=40, scale=0.05)
     selection = 'key:"raw/orders" or key:"raw/events" or key:"raw/payments"'
@@ -132,6 +134,7 @@ def test_the_demo_typed_twice_has_the_same_rows_hashes_and_figures(demo: Any, de
     same_rows(demo, platform(load_settings(home=demo_home), *SHORT_DEMO))
 
 
+@pytest.mark.long
 @pytest.mark.postgres
 def test_a_postgres_catalog_gives_the_same_rows_hashes_and_figures(
     demo: Any, settings: Settings, new_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
