@@ -166,23 +166,30 @@ def latest_audits(con: duckdb.DuckDBPyConnection, asset: str | None = None) -> d
     return {row["load_id"]: Audit(**(row | {"failed_rules": tuple(json.loads(row["failed_rules"]))})) for row in found}
 
 
+def _same_rows(load: Load, last: Load | None) -> bool:
+    """Whether a reload brought what was there, for the same business days."""
+    known = last is not None and load.content_hash == last.content_hash != ""
+    return known and last is not None and load.business_days == last.business_days
+
+
 def stale_days(
     con: duckdb.DuckDBPyConnection, mart: str, sources: Sequence[str], runs: Collection[str] | None = None
 ) -> list[date]:
     """Business days that the mart must rebuild: touched by a committed load of one of its sources (by one of these
     `runs`, if given) after the version that the mart's own latest load of that day was built from, or never built. A
-    reload touches the days of the load it replaces too: rows may have left them. Days are daily partition keys of the
-    mart."""
+    reload touches the days of the load it replaces too: rows may have left them; one with the same rows touches none.
+    Days are daily partition keys of the mart."""
     built = {
         load.partition_key: load.snapshot_id if load.built_from is None else load.built_from
         for load in latest_loads(con, mart)
     }
     touched: dict[date, int] = {}
     for source in sources:
-        before: dict[str, tuple[date, ...]] = {}
+        before: dict[str, Load] = {}
         for load in loads_since(con, -1, source, outcome="committed"):
-            if runs is None or load.run_id in runs:
-                for day in {*load.business_days, *before.get(load.partition_key, ())}:
+            last = before.get(load.partition_key)
+            if not _same_rows(load, last) and (runs is None or load.run_id in runs):
+                for day in {*load.business_days, *(last.business_days if last else ())}:
                     touched[day] = max(touched.get(day, -1), load.snapshot_id)
-            before[load.partition_key] = load.business_days
+            before[load.partition_key] = load
     return sorted(day for day, snapshot in touched.items() if built.get(day.isoformat(), -1) < snapshot)

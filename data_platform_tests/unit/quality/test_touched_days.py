@@ -38,6 +38,17 @@ def test_a_refund_makes_the_day_of_its_order_stale(lake, land):
     assert dt.date(2026, 1, 1) in stale
 
 
+def test_a_reload_of_the_same_rows_makes_nothing_stale_and_one_of_other_rows_does(lake, land):
+    land("customers", "2026-01-01", [CUSTOMER])
+    screen(lake, contract("staging.customers"), ["2026-01-01"], "run")
+    for amount, expected in (("9.00", [dt.date(2026, 1, 1)]), ("9.00", []), ("8.00", [dt.date(2026, 1, 1)])):
+        land("orders", "2026-01-01", [ORDER | {"total_amount": amount}])
+        screen(lake, contract("staging.orders"), ["2026-01-01"], "run")
+        with lake.connect() as con:
+            assert stale_days(con, "marts.fct_orders", ["staging.orders"]) == expected
+        lake.commit((), [LoadRecord("marts.fct_orders", "2026-01-01", "mart", "committed")])
+
+
 def test_rows_that_refer_to_nothing_touch_their_own_day_alone(lake, land):
     land("customers", "2026-01-01", [CUSTOMER])
     (outcome,) = screen(lake, contract("staging.customers"), ["2026-01-01"], "run")
