@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
@@ -59,7 +58,8 @@ def load_definitions() -> dg.Definitions:
 
 
 def run_plan(settings: Settings, defs: dg.Definitions, plan: Plan) -> Report:
-    """Runs the plan with a progress bar on stderr, and then the mart days that its late rows touched."""
+    """Runs the plan with a progress bar on stderr, then the mart days that its late rows touched, and last those that
+    waited for a key."""
     log = settings.home / "logs" / "backfill.log"
     with open_instance(settings) as instance, others_go_to(log) as stderr, _bar(stderr) as progress:
         task, seen, events = progress.add_task("", total=plan.size), set[Item](), EventFiles(settings.dagster_dir)
@@ -84,14 +84,6 @@ def run_plan(settings: Settings, defs: dg.Definitions, plan: Plan) -> Report:
         finally:
             events.close()
     return report
-
-
-def by_asset(items: Iterable[Item]) -> dict[dg.AssetKey, list[str]]:
-    """The items' partitions, by asset."""
-    found: dict[dg.AssetKey, list[str]] = {}
-    for item in items:
-        found.setdefault(item.asset, []).append(item.partition)
-    return found
 
 
 def _bar(stderr: Any) -> Progress:
@@ -146,7 +138,10 @@ def report_data(report: Report) -> dict[str, Any]:
 
 def resume(report: Report) -> list[str]:
     """What to type once the causes are mended: one command for all assets that failed on the same partitions."""
+    failed: dict[dg.AssetKey, list[str]] = {}
+    for item in report.having("failed"):
+        failed.setdefault(item.asset, []).append(item.partition)
     alike: dict[tuple[str, ...], dict[dg.AssetKey, list[str]]] = {}
-    for asset, keys in by_asset(report.having("failed")).items():
+    for asset, keys in failed.items():
         alike.setdefault(tuple(sorted(keys)), {})[asset] = keys
     return [resume_command(assets) for assets in alike.values()]

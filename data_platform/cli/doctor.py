@@ -127,9 +127,9 @@ def check_disk(settings: Settings) -> Iterator[Check]:
 def check_catalog(_: Settings) -> Iterator[Check]:
     lake = get_lake()
     if not lake.attachment.exists():
-        is_lost = any(lake.attachment.data_path.rglob("*.parquet"))
-        found = f"{lake.attachment.place} is missing, and its data files are there" if is_lost else "no lake yet"
-        yield Check("catalog", not is_lost, found, "restore the catalog from a backup" if is_lost else "")
+        if lake.attachment.has_files:
+            raise lake.attachment.lost_catalog()
+        yield Check("catalog", True, f"no lake yet at {lake.attachment.place}")
         return
     with lake.connect(read_only=True) as con:
         row = con.execute("SELECT max(snapshot_id) FROM ducklake_snapshots('lake')").fetchone()
@@ -276,6 +276,6 @@ def check_marts(settings: Settings) -> Iterator[Check]:
 
 
 HERE = (
-    check_python, check_versions, check_home, check_disk, check_catalog, check_gate, check_files, check_loads, check_set_aside, check_views,
-    check_dagster, check_dbt,
+    check_python, check_versions, check_home, check_disk, check_catalog, check_gate, check_files, check_loads,
+    check_set_aside, check_views, check_dagster, check_dbt,
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 
 from data_platform.cli.output import Format, emit, note
-from data_platform.errors import CatalogError, LakeError, UsageError
+from data_platform.errors import LakeError, UsageError
 from data_platform.lake.lake import get_lake
 from data_platform.lake.storage import redact
 from data_platform.settings import Settings
@@ -49,11 +49,8 @@ def run_query(settings: Settings, sql: str, most: int | None = None) -> tuple[li
 def require_lake(settings: Settings) -> None:
     """Raises `UsageError` when nothing was ever loaded: asking must not make a lake."""
     at = get_lake().attachment
-    if not at.exists() and any(at.data_path.rglob("*.parquet")):
-        raise CatalogError(
-            f"The catalog `{at.place}` is missing, but `{at.data_path}` holds its files.",
-            fix="restore it from a backup",
-        )
+    if not at.exists() and at.has_files:
+        raise at.lost_catalog()
     if not at.exists():
         raise UsageError(
             f"There is no lake under `{settings.home}` yet.", fix="data-platform demo, or data-platform backfill …"

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import duckdb
 
-from data_platform.errors import LakeError, SettingsError
+from data_platform.errors import CatalogError, LakeError, SettingsError
 from data_platform.lake.sql import text
 from data_platform.settings import Settings
 
@@ -86,6 +86,17 @@ class Attachment:
     def exists(self) -> bool:
         """Whether the catalog may be there; attaching to a missing SQLite file would leave an empty one."""
         return isinstance(self.catalog, PostgresCatalog) or self.catalog.exists()
+
+    @property
+    def has_files(self) -> bool:
+        """Whether rows were ever written here: with no catalog beside them, it is lost and not new."""
+        return any(self.data_path.rglob("*.parquet"))
+
+    def lost_catalog(self) -> CatalogError:
+        return CatalogError(
+            f"The catalog `{self.place}` is missing, but `{self.data_path}` holds its files.",
+            fix="restore the catalog from a backup",
+        )
 
     @property
     def extensions(self) -> tuple[str, ...]:

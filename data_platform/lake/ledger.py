@@ -168,8 +168,9 @@ def latest_audits(con: duckdb.DuckDBPyConnection, asset: str | None = None) -> d
 
 def _same_rows(load: Load, last: Load | None) -> bool:
     """Whether a reload brought what was there, for the same business days."""
-    known = last is not None and load.content_hash == last.content_hash != ""
-    return known and last is not None and load.business_days == last.business_days
+    if last is None or not load.content_hash:
+        return False
+    return (load.content_hash, load.business_days) == (last.content_hash, last.business_days)
 
 
 def stale_days(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import duckdb
 
-from data_platform.errors import CatalogError, LakeError
+from data_platform.errors import LakeError
 from data_platform.lake import ledger
 from data_platform.lake.attach import Attachment
 from data_platform.lake.gate import Gate
@@ -28,11 +28,8 @@ def make(con: duckdb.DuckDBPyConnection, at: Attachment, gate: Gate) -> None:
         if attach(con, at):
             return
         is_new = not _attach(con, at, read_only=False) or ("loads", "load_id") in _missing_of_ledger(con)
-        if is_new and any(at.data_path.rglob("*.parquet")):
-            raise CatalogError(
-                f"The catalog `{at.place}` is missing, but `{at.data_path}` holds its files.",
-                fix="restore the catalog from a backup",
-            )
+        if is_new and at.has_files:
+            raise at.lost_catalog()
         con.execute("DETACH DATABASE IF EXISTS lake")
         con.execute(at.sql(create=True))
         con.execute("CALL lake.set_option('data_inlining_row_limit', 0)")
