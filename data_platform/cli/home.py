@@ -19,6 +19,10 @@ telemetry:
   enabled: false
 nux:
   enabled: false
+# Dagster's own SQLite files, with the connections to them kept open: a quarter of the time per event.
+event_log_storage:
+  module: data_platform.event_log
+  class: PooledSqliteEventLogStorage
 # Two runs at once are what a laptop bears; commits to the lake queue at its gate anyway.
 concurrency:
   runs:

@@ -15,10 +15,10 @@ PACKAGE = ROOT / "data_platform"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 CODE = [*MODULES, *sorted((ROOT / "data_platform_tests").rglob("*.py")), *sorted((ROOT / "benchmarks").rglob("*.py"))]
 FLOORS = {
-    "errors": 0, "settings": 1, "contracts": 2, "lake": 3, "sources": 4, "quality": 4, "partitions": 5,
+    "errors": 0, "settings": 1, "contracts": 2, "lake": 3, "sources": 4, "quality": 4, "partitions": 5, "event_log": 5,
     "assets": 6, "automation": 7, "definitions": 8, "cli": 9, "__main__": 10,
 }  # fmt: skip
-DAGSTER_ROOMS = {"definitions", "partitions", "assets", "automation", "cli"}
+DAGSTER_ROOMS = {"definitions", "event_log", "partitions", "assets", "automation", "cli"}
 MAX_LINES, MAX_FUNCTION_LINES = 400, 60
 
 
@@ -75,9 +75,11 @@ def test_dagster_stays_in_its_rooms() -> None:
 
 
 def test_dagster_is_used_by_its_public_names() -> None:
+    # The event log's base class has no public name (docs/decisions/0006).
     private = [
         f"{place} imports {name}"
         for path in CODE
+        if not path.stem.endswith("event_log")
         for place, name in _imports(path)
         if name.startswith("dagster") and any(part.startswith("_") for part in name.split("."))
     ]
