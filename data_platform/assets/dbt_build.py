@@ -48,30 +48,21 @@ def build_marts(
     same partition of each mart built from it; a model whose SQL fails fails all its keys.
 
     All models of an attempt read one version of the lake. Partitions that a load of staging has changed since are built
-    again, and so are those whose key another day held that was built after them: a corrected order may change its day."""
+    again."""
     partitioning, left = contracts[0].partition, list(keys)
     outcomes: dict[str, dict[str, Outcome]] = {}
     reads = lake_tables(read_manifest(manifest_path(lake.settings, dbt_dir)), {found.table for found in contracts})
-    for attempt in range(ATTEMPTS):
-        seen, apart = _snapshot(lake), spans(partitioning, left)
-        built_now: list[Outcome] = []
-        for span in apart:
+    for _ in range(ATTEMPTS):
+        seen = _snapshot(lake)
+        for span in spans(partitioning, left):
             for name, found in _build_span(lake, contracts, span, seen, run_id, on_done, dbt_dir).items():
                 outcomes.setdefault(name, {}).update({outcome.partition_key: outcome for outcome in found})
-                built_now += found
-        again = set(overtaken(lake, sorted(set().union(*reads.values())), seen, partitioning, left))
-        if attempt == 0 and len(apart) > 1:
-            again |= {outcome.partition_key for outcome in built_now if _broke_the_key(outcome)}
-        left = [key for key in left if key in again]
+        left = overtaken(lake, sorted(set().union(*reads.values())), seen, partitioning, left)
         if not left:
             break
     else:
         log.warning("staging changed during each of %s builds of %s; stale still: %s", ATTEMPTS, list(outcomes), left)
     return {name: list(found.values()) for name, found in outcomes.items()}
-
-
-def _broke_the_key(outcome: Outcome) -> bool:
-    return not outcome.committed and any(rule.rule == "key" and not rule.passed for rule in outcome.rules)
 
 
 def spans(partitioning: Partitioning, keys: Sequence[str]) -> list[Span]:

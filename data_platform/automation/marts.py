@@ -60,7 +60,8 @@ def ranges(days: Sequence[date]) -> list[tuple[date, date]]:
     description="Rebuilds and publishes the business days that newly loaded rows belong to, late ones included.",
 )  # fmt: skip
 def mart_sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """A range of days is tried once for each state of the staging tables: one that fails waits for new rows."""
+    """A range that fails waits for new rows, or for another stale day to be built: that one may have given up the key
+    which this one waits for."""
     if context.instance.get_run_records(dg.RunsFilter(tags={TRIGGER: "stale"}, statuses=list(GOING)), limit=1):
         yield dg.SkipReason("The last rebuild is still running.")
         return
@@ -77,7 +78,7 @@ def mart_sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest |
             "dagster/asset_partition_range_start": first.isoformat(),
             "dagster/asset_partition_range_end": last.isoformat(),
         }
-        digest = hashlib.sha256(f"{first} {last} {newest}".encode()).hexdigest()[:16]
+        digest = hashlib.sha256(f"{first} {last} {newest} {days}".encode()).hexdigest()[:16]
         yield dg.RunRequest(run_key=digest, asset_selection=[key for key in keys if key in parents], tags=tags)
     if not days:
         yield dg.SkipReason("No mart day is stale.")

@@ -132,25 +132,6 @@ def test_days_with_a_gap_between_them_are_built_apart_and_nothing_else_is(shop: 
     assert _rows(shop, "SELECT payment_date FROM lake.marts.fct_payments ORDER BY 1") == [(_day(1),), (_day(4),)]
 
 
-def test_a_payment_that_moves_to_an_earlier_day_is_on_one_day_after_one_build(shop: Lake, put: Any) -> None:
-    payment = {
-        "payment_id": "T0000000009",
-        "order_id": "O0000000003",
-        "method": "card",
-        "status": "captured",
-        "amount": "5.00",
-    }
-    placed = "SELECT payment_date FROM lake.marts.fct_payments WHERE payment_id = 'T0000000009'"
-    days = ["2026-01-01", "2026-01-04"]
-    put("staging.payments", "2026-01-04", [{**payment, "paid_at": "2026-01-04 10:00:00"}])
-    _build(shop, ["marts.fct_payments"], days)
-    assert _rows(shop, placed) == [(_day(4),)]
-    put("staging.payments", "2026-01-04", [{**payment, "paid_at": "2026-01-01 10:00:00"}])
-    found = _build(shop, ["marts.fct_payments"], days)
-    assert _keys(found["marts.fct_payments"], committed=True) == days
-    assert _rows(shop, placed) == [(_day(1),)]
-
-
 def test_a_build_reads_one_version_of_the_lake_and_a_load_after_it_makes_the_day_stale(shop: Lake, put: Any) -> None:
     payments = contract("marts.fct_payments")
     (version,) = _rows(shop, "FROM ducklake_current_snapshot('lake')")[0]
