@@ -9,6 +9,7 @@ import dagster as dg
 from data_platform.automation.drops import drop_sensor
 from data_platform.automation.failures import check_failure_sensor, run_failure_sensor
 from data_platform.automation.freshness import freshness_sensor
+from data_platform.automation.held import held_sensor
 from data_platform.automation.marts import mart_sensor
 from data_platform.automation.schedules import daily_load, daily_schedule
 
@@ -16,6 +17,7 @@ JOBS = (daily_load,)
 SCHEDULES: Sequence[dg.ScheduleDefinition] = (daily_schedule,)
 SENSORS: Sequence[dg.SensorDefinition] = (
     drop_sensor,
+    held_sensor,
     mart_sensor,
     freshness_sensor,
     run_failure_sensor,

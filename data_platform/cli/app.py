@@ -3,17 +3,17 @@ and `status` must not wait for Dagster and pandera."""
 
 from __future__ import annotations
 
-import functools
 import io
 import sys
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from data_platform.cli.output import Format, clear_errors
+from data_platform.cli.output import Format
+from data_platform.cli.quarantine import quarantine
+from data_platform.cli.typed import FormatOption, command
 from data_platform.errors import UsageError
 from data_platform.settings import get_settings
 
@@ -25,19 +25,8 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(quarantine, name="quarantine")
 YESTERDAY = "yesterday"
-FormatOption = Annotated[Format, typer.Option("--format", help="How data is printed on stdout.")]
-
-
-def command(function: Callable[..., None]) -> Callable[..., None]:
-    """A command whose errors become one clear message."""
-
-    @functools.wraps(function)
-    def clear(*args: Any, **kwargs: Any) -> None:
-        with clear_errors():
-            function(*args, **kwargs)
-
-    return app.command(help=function.__doc__)(clear)
 
 
 def parse_day(option: str, value: str | None) -> date | None:
@@ -61,7 +50,7 @@ def parse_day(option: str, value: str | None) -> date | None:
         ) from None
 
 
-@command
+@command(app)
 def backfill(
     selection: Annotated[
         str,
@@ -81,7 +70,7 @@ def backfill(
     backfill_command(get_settings(), selection, days, dry_run=dry_run, form=format)
 
 
-@command
+@command(app)
 def status(
     table: Annotated[str | None, typer.Argument(help="One table, such as staging.orders; all when left out.")] = None,
     format: FormatOption = Format.table,
@@ -92,7 +81,7 @@ def status(
     status_command(get_settings(), table, format)
 
 
-@command
+@command(app)
 def query(
     sql: Annotated[str, typer.Argument(help="One statement, such as 'SELECT * FROM published.daily_revenue'.")],
     limit: Annotated[
@@ -106,7 +95,7 @@ def query(
     query_command(get_settings(), sql, limit, format)
 
 
-@command
+@command(app)
 def doctor(format: FormatOption = Format.table) -> None:
     """Check versions, catalog, gate, disk, published views, Dagster and dbt; say what is wrong and what mends it."""
     from data_platform.cli.doctor import doctor_command
@@ -114,7 +103,7 @@ def doctor(format: FormatOption = Format.table) -> None:
     doctor_command(format)
 
 
-@command
+@command(app)
 def sample(
     start: Annotated[
         str | None, typer.Option("--start", metavar="DAY", help="First day; default: so that the last is yesterday.")
@@ -133,7 +122,7 @@ def sample(
     sample_command(get_settings(), parse_day("--start", start), days, scale, seed, broken_files, format)
 
 
-@command
+@command(app)
 def land(
     file: Annotated[Path, typer.Argument(help="The file to copy; it stays where it is.")],
     feed: Annotated[str, typer.Option("--feed", metavar="TABLE", help="The feed it is for, such as orders.")],
@@ -158,7 +147,7 @@ def land(
     land_command(get_settings(), file, feed, partition, load=load, form=format)
 
 
-@command
+@command(app)
 def init(format: FormatOption = Format.table) -> None:
     """Make PLATFORM_HOME's folders and Dagster's settings. Done by the other commands too; harmless to repeat."""
     from data_platform.cli.home import init_command
@@ -166,7 +155,7 @@ def init(format: FormatOption = Format.table) -> None:
     init_command(get_settings(), format)
 
 
-@command
+@command(app)
 def demo(
     days: Annotated[int, typer.Option("--days", min=1, max=8000, help="How many days of the shop.")] = 90,
     scale: Annotated[float, typer.Option("--scale", help="1 is over a million rows in 90 days.")] = 1.0,

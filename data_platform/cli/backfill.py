@@ -15,7 +15,7 @@ from data_platform.cli.freed import freed_rows
 from data_platform.cli.home import open_instance
 from data_platform.cli.output import Format, emit, note
 from data_platform.cli.plan import Item, Plan, make_plan
-from data_platform.cli.stale import stale_part, waiting_part
+from data_platform.cli.stale import held_part, stale_part, waiting_part
 from data_platform.cli.streams import EventFiles, others_go_to
 from data_platform.lake.lake import get_lake
 from data_platform.partitions import name_of
@@ -57,10 +57,10 @@ def load_definitions() -> dg.Definitions:
     return defs
 
 
-def run_plan(settings: Settings, defs: dg.Definitions, plan: Plan) -> Report:
-    """Runs the plan with a progress bar on stderr, then the mart days that its late rows touched, and last those that
-    waited for a key."""
-    log = settings.home / "logs" / "backfill.log"
+def run_plan(settings: Settings, defs: dg.Definitions, plan: Plan, around: Plan | None = None) -> Report:
+    """Runs the plan with a progress bar on stderr, and then, within the assets of `around` (of the plan itself, if that
+    is not given), what waited for these rows, the mart days that they touched, and last those that waited for a key."""
+    log, whole, lake = settings.home / "logs" / "backfill.log", around or plan, get_lake()
     with open_instance(settings) as instance, others_go_to(log) as stderr, _bar(stderr) as progress:
         task, seen, events = progress.add_task("", total=plan.size), set[Item](), EventFiles(settings.dagster_dir)
 
@@ -73,14 +73,17 @@ def run_plan(settings: Settings, defs: dg.Definitions, plan: Plan) -> Report:
             events.hold(run_id)
 
         engine = Engine(defs, instance, on_done, prepare)
+
+        def follow(found: Plan) -> Report:
+            progress.update(task, total=len({*seen, *found.items()}))
+            return engine.run(found)
+
         try:
             report = engine.run(plan)
+            report = follow(held_part(whole, lake))
             lost = [item for item, fate in report.fates.items() if fate != "done"]
-            extra = stale_part(plan, get_lake(), [run.run_id for run in report.runs], lost)
-            if extra.size:
-                progress.update(task, total=len({*plan.items(), *extra.items()}))
-                report = engine.run(extra)
-            report = engine.run(waiting_part(plan, get_lake(), [run.run_id for run in report.runs]))
+            report = follow(stale_part(whole, lake, [run.run_id for run in report.runs], lost))
+            report = follow(waiting_part(whole, lake, [run.run_id for run in report.runs]))
         finally:
             events.close()
     return report

@@ -1,4 +1,5 @@
-"""What a backfill leads to beyond the days it was asked for: mart days that its rows touch, and days that waited for a key."""
+"""What a backfill leads to beyond the days it was asked for: rows that waited for a parent, mart days that its rows touch,
+and days that waited for a key."""
 
 from __future__ import annotations
 
@@ -9,9 +10,11 @@ import dagster as dg
 from data_platform.assets.lineage import staging_of
 from data_platform.assets.naming import table_of
 from data_platform.cli.plan import Item, Plan
+from data_platform.contracts.registry import contract
 from data_platform.lake.lake import Lake
 from data_platform.lake.ledger import latest_audits, stale_days
 from data_platform.partitions import grain_of
+from data_platform.quality.inbox import arrived
 
 Keys = Mapping[dg.AssetKey, Collection[str]]
 
@@ -28,6 +31,16 @@ def stale_part(plan: Plan, lake: Lake, runs: Collection[str], lost: Iterable[Ite
                 days = stale_days(con, table_of(asset), staging_of(plan.parents, asset), runs)
                 keys = {day.isoformat() for day in days} & set(definition.get_partition_keys())
                 found[asset] = [key for key in sorted(keys) if Item(asset, key) not in skip]
+    return with_dependents(plan, found)
+
+
+def held_part(plan: Plan, lake: Lake) -> Plan:
+    """The staging partitions whose held rows have got their parent, with what hangs on them."""
+    found = {}
+    with lake.connect(read_only=True) as con:
+        for asset in plan.keys:
+            if asset.path[0] == "staging":
+                found[asset] = arrived(con, contract(table_of(asset)))
     return with_dependents(plan, found)
 
 

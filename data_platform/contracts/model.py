@@ -70,12 +70,16 @@ class Key:
 @dataclass(frozen=True)
 class ForeignKey:
     """`column` must exist as `to` in the table `references`, or the rule `<column>.exists` is broken. `touches` is the
-    time column there whose day a row changes too, as a refund changes the day of its order."""
+    time column there whose day a row changes too, as a refund changes the day of its order.
+
+    A parent counts when it arrived in the same partition or an earlier one. With `held` any parent counts, and a child
+    that lacks nothing else waits for it: set aside as `held`, and judged again once the parent is there."""
 
     column: str
     references: str
     to: str
     touches: str | None = None
+    held: bool = False
 
 
 @dataclass(frozen=True)

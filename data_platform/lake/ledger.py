@@ -1,4 +1,5 @@
-"""The ledger: `ops.loads`, `ops.audits` and `ops.publishes`, tables of the lake itself, written with the data.
+"""The ledger: `ops.loads`, `ops.audits`, `ops.publishes`, `ops.actions` and `ops.patches`, tables of the lake itself,
+written with the data.
 
 Only their shape, their rows and what is asked of them. Who commits them is `commit.py`.
 """
@@ -25,6 +26,7 @@ LOADS = {
     "contract_version": "INTEGER", "content_hash": "VARCHAR", "hash_algorithm": "VARCHAR", "event_min": "TIMESTAMP",
     "event_max": "TIMESTAMP", "business_days": "VARCHAR", "source_files": "VARCHAR", "seconds": "DOUBLE",
     "error": "VARCHAR", "started_at": "TIMESTAMP", "finished_at": "TIMESTAMP", "built_from": "BIGINT",
+    "rows_held": "BIGINT", "rows_discarded": "BIGINT",
 }  # fmt: skip
 AUDITS = {
     "audit_id": "VARCHAR", "asset": "VARCHAR", "partition_key": "VARCHAR", "load_id": "VARCHAR", "passed": "BOOLEAN",
@@ -34,7 +36,18 @@ PUBLISHES = {
     "publish_id": "VARCHAR", "table_name": "VARCHAR", "version": "BIGINT", "previous_version": "BIGINT",
     "run_id": "VARCHAR", "published_at": "TIMESTAMP",
 }  # fmt: skip
-TABLES: Mapping[str, Mapping[str, str]] = {"loads": LOADS, "audits": AUDITS, "publishes": PUBLISHES}
+ACTIONS = {
+    "action_id": "VARCHAR", "action": "VARCHAR", "asset": "VARCHAR", "partitions": "VARCHAR", "picked": "VARCHAR",
+    "detail": "VARCHAR", "reason": "VARCHAR", "rows": "BIGINT", "run_ids": "VARCHAR", "made_by": "VARCHAR",
+    "made_at": "TIMESTAMP",
+}  # fmt: skip
+PATCHES = {
+    "patch_id": "VARCHAR", "action_id": "VARCHAR", "asset": "VARCHAR", "file_hash": "VARCHAR", "record": "BIGINT",
+    "kind": "VARCHAR", "changes": "VARCHAR", "reason": "VARCHAR", "made_at": "TIMESTAMP",
+}  # fmt: skip
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "loads": LOADS, "audits": AUDITS, "publishes": PUBLISHES, "actions": ACTIONS, "patches": PATCHES,
+}  # fmt: skip
 _ARROW = {
     "VARCHAR": pa.string(), "BIGINT": pa.int64(), "INTEGER": pa.int32(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(),
     "TIMESTAMP": pa.timestamp("us"),
@@ -113,6 +126,8 @@ def _loads(con: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object
         row["by_rule"] = json.loads(row["by_rule"])
         row["business_days"] = tuple(date.fromisoformat(day) for day in json.loads(row["business_days"]))
         row["source_files"] = tuple(json.loads(row["source_files"]))
+        # Loads that were recorded before these were counted.
+        row |= {name: row[name] or 0 for name in ("rows_held", "rows_discarded")}
         found.append(Load(**row))
     return found
 

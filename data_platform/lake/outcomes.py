@@ -27,8 +27,8 @@ class RuleResult:
 
 @dataclass(frozen=True)
 class LoadRecord:
-    """One row of `ops.loads`: one attempt to load one partition of one table. Counts are rows; `built_from` is the
-    version of the lake that a mart's rows were read from."""
+    """One row of `ops.loads`: one attempt to load one partition of one table. Counts are rows; those held and those
+    discarded are within the quarantined. `built_from` is the version of the lake that a mart's rows were read from."""
 
     asset: str
     partition_key: str
@@ -53,6 +53,8 @@ class LoadRecord:
     error: str = ""
     started_at: datetime | None = None
     built_from: int | None = None
+    rows_held: int = 0
+    rows_discarded: int = 0
     load_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 

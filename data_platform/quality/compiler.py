@@ -22,7 +22,7 @@ from data_platform.errors import ContractError
 from data_platform.lake.sql import ident, text
 
 _OFFSET = r":[0-9]{2}([.][0-9]+)?\s*(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
-MAX_RULES = 63  # one bit each in a UBIGINT, and one spare
+MAX_RULES = 62  # one bit each in a UBIGINT; two are for the key and for what was discarded
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Judges raw rows of some partitions in one scan and gives each row its fate. Temporary tables only; commits nothing.
 
 Tables it makes on the connection: `judged` (one row per raw row: origin, typed columns, `_broken` bits, `_row` as JSON
-where something is broken), `fates` (rowids that a set rule decides), and the view `routed` (judged with `_fate`).
+where something is broken, `_discarded` with the reason of a row that somebody discarded), `fates` (rowids that a set
+rule decides), and the view `routed` (judged with `_fate`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import duckdb
 from data_platform.contracts.model import Contract
 from data_platform.contracts.partitioning import Values
 from data_platform.errors import KeyConflict
-from data_platform.lake.sql import ident, names, partition_text, partitions_condition, table_name
+from data_platform.lake.sql import ident, names, partition_text, partitions_condition, table_name, text
 from data_platform.quality.compiler import CompiledRule, broken_mask, compile_rules, mask_of, raw_text, typed_value
 
 ORIGIN = ("_file", "_file_hash", "_record", "_offset", "_bytes")
@@ -36,9 +37,20 @@ class Judge:
         return 1 << len(self.rules)
 
     @property
+    def discard_bit(self) -> int:
+        return self.key_bit << 1
+
+    @property
     def set_aside(self) -> int:
         """Bits that take a row out of the accepted ones."""
-        return mask_of(self.rules, "quarantine", "fail") | self.key_bit
+        return mask_of(self.rules, "quarantine", "fail") | self.key_bit | self.discard_bit
+
+    @property
+    def held(self) -> int:
+        """Bits of the rules whose rows wait for a parent."""
+        return sum(
+            1 << rule.bit for rule in self.rules if rule.rule.foreign_key is not None and rule.rule.foreign_key.held
+        )
 
     def bits(self) -> list[tuple[str, int]]:
         """Rule names with their bits, `key` last."""
@@ -46,11 +58,14 @@ class Judge:
         return [*found, ("key", self.key_bit)] if self.contract.key else found
 
 
-def judge(con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Sequence[Values]) -> None:
-    """Makes `judged`, `fates` and `routed` for these partitions of the contract's raw table."""
+def judge(
+    con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Sequence[Values], patches: str | None = None
+) -> None:
+    """Makes `judged`, `fates` and `routed` for these partitions of the contract's raw table. `patches` is a query of
+    the patches to apply, at most one per record, with the columns of `ops.patches`."""
     contract = judging.contract
     con.execute("DROP VIEW IF EXISTS routed")
-    con.execute(f"CREATE OR REPLACE TEMP TABLE judged AS {_judged_sql(judging, partitions)}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE judged AS {_judged_sql(judging, partitions, patches)}")
     con.execute("CREATE OR REPLACE TEMP TABLE fates (id BIGINT, fate VARCHAR, reason VARCHAR)")
     if contract.key:
         _decide_keys(con, judging, partitions)
@@ -71,31 +86,54 @@ def in_partitions(contract: Contract, partitions: Sequence[Values]) -> str:
     return f"({partitions_condition(types, texts)})"
 
 
-def _judged_sql(judging: Judge, partitions: Sequence[Values]) -> str:
+def row_pack(contract: Contract) -> str:
+    """SQL for the raw row as one struct, as it came."""
+    return f"struct_pack({', '.join(f'{ident(column.source)} := {ident(column.source)}' for column in contract.columns.values())})"
+
+
+def patched(contract: Contract, rows: str, patches: str | None) -> str:
+    """A query of raw rows (`rows` is one with the raw table's columns) with what people decided about them: texts
+    that a fix changed, `_raw` with the row as it came, `_discarded` with the reason of a discard."""
+    if patches is None:
+        return f"SELECT *, {row_pack(contract)} AS _raw, NULL::VARCHAR AS _discarded FROM ({rows})"
+    changed = ", ".join(
+        f"CASE WHEN json_exists(_changes, {path}) THEN json_extract_string(_changes, {path}) ELSE {ident(source)} END AS {ident(source)}"
+        for source, path in ((column.source, text(f'$."{column.source}"')) for column in contract.columns.values())
+    )
+    return f"""
+        SELECT * REPLACE ({changed}) FROM (
+            SELECT came.*, {row_pack(contract)} AS _raw, CASE WHEN kind = 'fix' THEN changes::JSON END AS _changes,
+                CASE WHEN kind = 'discard' THEN reason END AS _discarded
+            FROM ({rows}) AS came LEFT JOIN (SELECT file_hash, record, kind, changes, reason FROM ({patches})) AS patch
+                ON came._file_hash = patch.file_hash AND came._record = patch.record)"""
+
+
+def _judged_sql(judging: Judge, partitions: Sequence[Values], patches: str | None) -> str:
     contract = judging.contract
     by = contract.partition.columns
     cols = tuple(contract.columns.values())
-    raw = f"lake.raw.{ident(contract.table)}"
+    raw = f"FROM lake.raw.{ident(contract.table)} WHERE {in_partitions(contract, partitions)}"
     texts = ", ".join(raw_text(column) for column in cols)
-    row = ", ".join(f"{ident(column.source)} := {ident(column.source)}" for column in cols)
+    discarded = (
+        "" if patches is None else f" | CASE WHEN _discarded IS NULL THEN 0 ELSE {judging.discard_bit} END::UBIGINT"
+    )
     casts = ", ".join(f"{typed_value(column)} AS {ident(column.name)}" for column in cols)
     refs, joins = _references(contract)
     lead = ", ".join(ident(name) for name in (*by, *ORIGIN))
     return f"""
         WITH texts AS (
-            SELECT {lead}, _defect, struct_pack({row}) AS _raw, {texts}
-            FROM {raw} WHERE {in_partitions(contract, partitions)}),
+            SELECT {lead}, _defect, _raw, _discarded, {texts} FROM ({patched(contract, raw, patches)})),
         typed AS (SELECT *, {casts} FROM texts),
         looked_up AS (SELECT typed.*{refs} FROM typed {joins}),
-        masked AS (SELECT *, {broken_mask(judging.rules)} AS _broken FROM looked_up)
-        SELECT {lead}, {names(column.name for column in cols)}, _broken, _defect,
+        masked AS (SELECT *, ({broken_mask(judging.rules)}{discarded}) AS _broken FROM looked_up)
+        SELECT {lead}, {names(column.name for column in cols)}, _broken, _defect, _discarded,
             CASE WHEN _broken <> 0 THEN to_json(_raw)::VARCHAR END AS _row
         FROM masked"""
 
 
 def _references(contract: Contract) -> tuple[str, str]:
-    """A parent counts when it arrived in the same partition or an earlier one, so that the verdict
-    does not depend on what else happens to be loaded."""
+    """A parent counts when it arrived in the same partition or an earlier one, so that the verdict does not depend on
+    what else happens to be loaded; a child that is held is judged again instead."""
     selects, joins = "", ""
     by = contract.partition.columns
     for number, fk in enumerate(contract.foreign_keys):
@@ -106,7 +144,8 @@ def _references(contract: Contract) -> tuple[str, str]:
             f" LEFT JOIN (SELECT {to} AS id, {first} AS first_seen FROM {table_name(fk.references).sql}"
             f" WHERE {to} IS NOT NULL GROUP BY {to}) AS {parent} ON typed.{own} = {parent}.id"
         )
-        seen = f"{parent}.first_seen <= typed.{ident(by[0])}" if len(by) == 1 else f"{parent}.first_seen"
+        in_time = f"{parent}.first_seen <= typed.{ident(by[0])}" if len(by) == 1 else f"{parent}.first_seen"
+        seen = f"{parent}.id IS NOT NULL" if fk.held else in_time
         selects += f", {seen} AS {ident(f'ref:{fk.column}')}"
     return selects, joins
 
@@ -162,12 +201,11 @@ def _decide_taken(
 
 def _keep_rows_in_conflict(con: duckdb.DuckDBPyConnection, contract: Contract, partitions: Sequence[Values]) -> None:
     """Rows that only the key rule sets aside have no `_row` yet: fetch it from raw, for these few."""
-    row = ", ".join(f"{ident(column.source)} := {ident(column.source)}" for column in contract.columns.values())
     if con.execute("SELECT 1 FROM fates WHERE fate = 'conflict' LIMIT 1").fetchone() is None:
         return
     con.execute(f"""
         UPDATE judged SET _row = raw.text FROM (
-            SELECT _file_hash, _record, to_json(struct_pack({row}))::VARCHAR AS text
+            SELECT _file_hash, _record, to_json({row_pack(contract)})::VARCHAR AS text
             FROM lake.raw.{ident(contract.table)} WHERE {in_partitions(contract, partitions)}) AS raw
         WHERE judged.rowid IN (SELECT id FROM fates WHERE fate = 'conflict') AND judged._row IS NULL
             AND judged._file_hash = raw._file_hash AND judged._record = raw._record""")

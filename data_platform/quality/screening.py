@@ -23,19 +23,16 @@ from data_platform.lake.hashing import HASH_ALGORITHM, content_hash_sql
 from data_platform.lake.lake import Lake, Slice, StagedFile
 from data_platform.lake.ledger import latest_loads, utc_now
 from data_platform.lake.outcomes import LoadRecord, Outcome
+from data_platform.lake.patches import has_patches, latest_patches
 from data_platform.lake.sql import ident, names, table_name, text
 from data_platform.lake.storage import storage_errors
+from data_platform.quality.aside import QUARANTINE_COLUMNS, quarantine_sql, status_sql
 from data_platform.quality.compiler import mask_of
-from data_platform.quality.judging import ORIGIN, Judge, committed_loads, judge, refuse_taken_keys
+from data_platform.quality.judging import Judge, committed_loads, judge, refuse_taken_keys
 from data_platform.quality.results import rule_results, samples
 
 STAGING_ORIGIN: Mapping[str, str] = {
     "_file": "VARCHAR", "_file_hash": "VARCHAR", "_record": "BIGINT", "_flags": "VARCHAR",
-}  # fmt: skip
-QUARANTINE_COLUMNS: Mapping[str, str] = {
-    "_file": "VARCHAR", "_file_hash": "VARCHAR", "_record": "BIGINT", "_offset": "BIGINT", "_bytes": "BLOB",
-    "row": "VARCHAR", "first_rule": "VARCHAR", "rules": "VARCHAR", "reasons": "VARCHAR", "status": "VARCHAR",
-    "run_id": "VARCHAR", "contract_version": "INTEGER", "quarantined_at": "TIMESTAMP",
 }  # fmt: skip
 log = logging.getLogger(__name__)
 CHUNK_ROWS = 4_000_000  # what one scan holds: bounded memory for any range
@@ -150,7 +147,8 @@ def _attempt(job: Job, keys: list[str]) -> tuple[list[Outcome], list[Outcome]]:
     for attempt in range(KEY_RETRIES):
         started = time.monotonic()
         seen = committed_loads(job.con, job.contract)
-        judge(job.con, job.judging, job.values(keys))
+        decided = latest_patches(job.contract.name) if has_patches(job.con, job.contract.name) else None
+        judge(job.con, job.judging, job.values(keys), decided)
         outcomes = _count(job, keys, started)
         bad = [outcome for outcome in outcomes if not outcome.committed]
         if bad:
@@ -177,7 +175,7 @@ def _commit(job: Job, keys: list[str], outcomes: Sequence[Outcome], seen: int) -
     accepted = f"""SELECT {names((*contract.columns, *by))}, _file, _file_hash, _record, {flag_text} AS _flags
         FROM routed WHERE _fate = 'accepted'"""
     staged = _stage(job, contract.name, accepted)
-    aside = _stage(job, f"quarantine.{contract.table}", _quarantine_sql(job))
+    aside = _stage(job, f"quarantine.{contract.table}", quarantine_sql(job.judging, job.run_id))
     slices = _slices(job, contract.name, keys, staged) + _slices(job, f"quarantine.{contract.table}", keys, aside)
     whole_table = contract.key is not None and contract.key.scope == "table"
     # Inside the transaction the ledger holds our own loads too.
@@ -197,35 +195,6 @@ def _slices(job: Job, table: str, keys: Sequence[str], files: Sequence[StagedFil
     for file in files:
         found[job.contract.partition.key(file.partition)].append(file)
     return [Slice(table, job.contract.partition.values(key), tuple(found[key])) for key in keys]
-
-
-def _quarantine_sql(job: Job) -> str:
-    contract = job.contract
-    aside = job.judging.set_aside  # a rule that only flags is no reason for a row to be here
-    bits = [(name, bit) for name, bit in job.judging.bits() if bit & aside]
-    broken = ", ".join(f"CASE WHEN _broken & {bit} <> 0 THEN {text(name)} END" for name, bit in bits)
-    reasons = ", ".join(f"CASE WHEN _broken & {bit} <> 0 THEN {_reason(contract, name)} END" for name, bit in bits)
-    first = "CASE " + " ".join(f"WHEN _broken & {bit} <> 0 THEN {text(name)}" for name, bit in bits) + " END"
-    by = contract.partition.columns
-    origin = ", ".join(ORIGIN)
-    return f"""SELECT {names(by) + ", " if by else ""}{origin}, _row AS "row", {first} AS first_rule,
-            concat_ws(',', {broken}) AS rules, concat_ws('; ', {reasons}) AS reasons, 'open' AS status,
-            {text(job.run_id)} AS run_id, {contract.version}::INTEGER AS contract_version, TIMESTAMP '{utc_now()}' AS quarantined_at
-        FROM routed WHERE _fate = 'quarantined'"""
-
-
-def _reason(contract: Contract, name: str) -> str:
-    """SQL for one rule's reason in plain words."""
-    rule = contract.rule(name)
-    if rule.kind == "parse":
-        return "'the record cannot be read: ' || _defect"
-    if rule.kind == "key":
-        return f"{text(', '.join(rule.columns))} || ' is not unique: ' || coalesce(_key_reason, '')"
-    if not rule.columns:
-        return text(f"{name}: expected {rule.expected}")
-    source = contract.columns[rule.columns[0]].source
-    got = f"coalesce('`' || json_extract_string(_row, {text(source)}) || '`', 'nothing')"
-    return f"{text(f'{rule.columns[0]}: expected {rule.expected}, got ')} || {got}"
 
 
 def _count(job: Job, keys: Sequence[str], started: float) -> list[Outcome]:
@@ -251,13 +220,16 @@ class Counts:
     flagged: int
     warned: int
     late: int
+    held: int
+    discarded: int
     by_rule: Mapping[str, int]
 
     @classmethod
     def of(cls, row: Sequence[int] | None, rules: Sequence[str]) -> Counts:
-        fates, by_rule = (row[:6], row[6:]) if row else ((0,) * 6, (0,) * len(rules))
-        accepted, quarantined, merged, flagged, warned, late = fates
-        return cls(accepted, quarantined, merged, flagged, warned, late, dict(zip(rules, by_rule, strict=True)))
+        fates, by_rule = (row[:8], row[8:]) if row else ((0,) * 8, (0,) * len(rules))
+        accepted, quarantined, merged, flagged, warned, late, held, discarded = fates
+        named = dict(zip(rules, by_rule, strict=True))
+        return cls(accepted, quarantined, merged, flagged, warned, late, held, discarded, named)
 
 
 def _per_partition(job: Job, sql: str) -> dict[str, Sequence[Any]]:
@@ -279,7 +251,8 @@ def _counts_sql(job: Job, bits: Sequence[tuple[str, int]]) -> str:
     return f"""
         SELECT {_lead(job.contract)}, count_if({kept}), count_if(_fate = 'quarantined'), count_if(_fate = 'merged'),
             count_if({kept} AND _broken & {mask_of(rules, "flag")} <> 0), count_if({kept} AND _broken & {mask_of(rules, "warn")} <> 0),
-            count_if({kept} AND _broken & {late} <> 0){by_rule}
+            count_if({kept} AND _broken & {late} <> 0),
+            count_if(_fate = 'quarantined' AND {status_sql(job.judging)} = 'held'), count(_discarded){by_rule}
         FROM routed GROUP BY ALL"""
 
 
@@ -320,7 +293,8 @@ def _outcome(
     load = LoadRecord(
         asset=contract.name, partition_key=key, run_id=job.run_id, outcome="committed", rows_read=job.read[key],
         rows_accepted=counts.accepted, rows_quarantined=counts.quarantined, rows_merged=counts.merged,
-        rows_flagged=counts.flagged, rows_warned=counts.warned, rows_late=counts.late,
+        rows_flagged=counts.flagged, rows_warned=counts.warned, rows_late=counts.late, rows_held=counts.held,
+        rows_discarded=counts.discarded,
         by_rule={name: count for name, count in counts.by_rule.items() if count}, contract_version=contract.version,
         content_hash=digest, hash_algorithm=HASH_ALGORITHM, event_min=first, event_max=last,
         business_days=tuple(day for day in days or () if day), seconds=seconds, started_at=utc_now(),
@@ -336,6 +310,8 @@ def _outcome(
             rows_accepted=0,
             rows_quarantined=0,
             rows_merged=0,
+            rows_held=0,
+            rows_discarded=0,
             content_hash="",
         )
     return Outcome(load, results)
@@ -351,8 +327,10 @@ def _refusal(job: Job, load: LoadRecord, counts: Mapping[str, int]) -> LoadFaile
         if rule.action == "fail" and counts.get(rule.name, 0):
             return LoadFailed(f"{where}: {counts[rule.name]} rows break `{rule.name}` (expected {rule.expected}), whose action is `fail`.",
                               fix="correct the file, load raw and then this partition again")  # fmt: skip
-    share = load.rows_quarantined / load.rows_read if load.rows_read else 0.0
-    if share > contract.quarantine_limit and load.rows_quarantined >= LIMIT_MIN_ROWS:
+    # Rows that wait for their parent, or that somebody discarded, say nothing against the file.
+    bad = load.rows_quarantined - load.rows_held - load.rows_discarded
+    share = bad / load.rows_read if load.rows_read else 0.0
+    if share > contract.quarantine_limit and bad >= LIMIT_MIN_ROWS:
         worst = max(counts, key=lambda name: counts[name])
         return LoadFailed(f"{where}: {share:.0%} of {load.rows_read} rows would be quarantined (limit {contract.quarantine_limit:.0%}), most by `{worst}`.",
                           fix="correct the feed, or raise `quarantine_limit` in the contract")  # fmt: skip

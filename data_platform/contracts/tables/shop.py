@@ -78,7 +78,7 @@ class StagingOrders(pa.DataFrameModel):
     "staging.order_items", grain="one row per line of an order", **SHOP,
     key=Key(("order_id", "line_number"), scope="table"), event_time="ordered_at",
     foreign_keys=(
-        ForeignKey("order_id", "staging.orders", "order_id", touches="ordered_at"),
+        ForeignKey("order_id", "staging.orders", "order_id", touches="ordered_at", held=True),
         ForeignKey("product_id", "staging.products", "product_id"),
     ),
 )  # fmt: skip
@@ -96,7 +96,7 @@ class StagingOrderItems(pa.DataFrameModel):
 @table(
     "staging.payments", grain="one row per payment", **SHOP,
     key=Key(("payment_id",), scope="table"), event_time="paid_at",
-    foreign_keys=(ForeignKey("order_id", "staging.orders", "order_id", touches="ordered_at"),),
+    foreign_keys=(ForeignKey("order_id", "staging.orders", "order_id", touches="ordered_at", held=True),),
 )  # fmt: skip
 class StagingPayments(pa.DataFrameModel):
     """Payments and refunds as the provider reported them."""

@@ -1,0 +1,196 @@
+"""`data-platform quarantine …`: what the inbox's commands do, in words and tables. Rows are judged in Dagster runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+
+from data_platform.cli.output import Format, emit, note
+from data_platform.cli.query import require_lake
+from data_platform.contracts.model import Contract
+from data_platform.contracts.registry import contracts
+from data_platform.errors import UsageError, did_you_mean
+from data_platform.lake.lake import get_lake
+from data_platform.lake.patches import Action
+from data_platform.quality import decide, inbox
+from data_platform.quality.aside import STATUSES
+from data_platform.quality.inbox import Pick
+from data_platform.settings import Settings
+
+WAITING = ("open", "held", "fixed")
+
+
+def pick_of(
+    table: str, rule: str | None = None, partition: str | None = None, file: str | None = None,
+    record: int | None = None, status: str | None = None,
+) -> Pick:  # fmt: skip
+    """The rows that the options name. Raises `UsageError` or `ContractError` for a name that does not exist."""
+    return Pick(_contract(table), rule, partition, file, record, status)
+
+
+def _contract(table: str) -> Contract:
+    name = table.removeprefix("staging.").removeprefix("quarantine.")
+    known = {contract.table: contract for contract in contracts("staging")}
+    if name not in known:
+        raise UsageError(
+            f"`{table}` is no staging table.{did_you_mean(name, known)}", fix="data-platform quarantine list names them"
+        )
+    return known[name]
+
+
+@contextmanager
+def _lake(settings: Settings, picks: Sequence[Pick], *, read_only: bool = True) -> Iterator[tuple[Any, list[Pick]]]:
+    """A connection, and those picks whose quarantine table exists."""
+    require_lake(settings)
+    with get_lake().connect(read_only=read_only) as con:
+        rows = con.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'quarantine'"
+        )
+        there = {name for (name,) in rows.fetchall()}
+        yield con, [pick for pick in picks if pick.contract.table in there]
+
+
+def list_command(
+    settings: Settings, table: str | None, rule: str | None, partition: str | None, status: str | None, form: Format
+) -> None:
+    wanted = [_contract(table)] if table else list(contracts("staging"))
+    if rule and not table:
+        wanted = [contract for contract in wanted if rule in [known.name for known in contract.rules]]
+        if not wanted:
+            raise UsageError(f"No staging table has a rule `{rule}`.", fix="data-platform quarantine list")
+    with _lake(settings, [Pick(contract, rule, partition, status=status) for contract in wanted]) as (con, picks):
+        rows = [row for pick in picks for row in inbox.summary(con, pick)]
+    emit(rows, form, [("", rows)])
+    if rows and form is Format.table:
+        first = rows[0]
+        name = first["table"].removeprefix("staging.")
+        note(f"The rows themselves: data-platform quarantine show {name} --rule {first['rule']}")
+
+
+def show_command(settings: Settings, pick: Pick, limit: int, form: Format) -> None:
+    with _lake(settings, [pick]) as (con, picks):
+        rows = inbox.shown(con, pick, limit) if picks else []
+        total = sum(inbox.counts(con, pick).values()) if picks else 0
+    flat = [{key: value for key, value in row.items() if key != "row"} | row["row"] for row in rows]
+    emit(rows, form, [("", flat)])
+    if len(rows) < total:
+        note(f"{len(rows)} of {total} rows; --limit shows more.")
+
+
+def fix_command(
+    settings: Settings, pick: Pick, sets: Sequence[str], reason: str, *, dry_run: bool, form: Format
+) -> None:
+    _refuse_all(pick)
+    wanted = decide.assignments(pick.contract, sets)
+    with _lake(settings, [pick], read_only=False) as (con, picks):
+        _refuse_none(con, pick, picks)
+        found = decide.propose(con, pick, wanted)
+        action = None if dry_run or not found.changed else decide.fix(get_lake(), con, pick, wanted, reason)
+    data = {
+        "table": pick.contract.name, "rows_changed": found.changed, "would_be_accepted": found.accepted,
+        "still_broken": dict(found.still_broken), "unchanged": found.unchanged, "unreadable": found.unreadable,
+        "dry_run": dry_run, "action": action.action_id if action else None, "examples": list(found.examples),
+    }  # fmt: skip
+    verdicts = [{"after the fix": "accepted", "rows": found.accepted}]
+    verdicts += [{"after the fix": f"still breaks {rule}", "rows": rows} for rule, rows in found.still_broken.items()]
+    emit(data, form, [("", found.examples), ("", verdicts)])
+    if found.unchanged:
+        note(f"{found.unchanged} rows already have these texts: left as they are.")
+    if found.unreadable:
+        note(f"{found.unreadable} records cannot be read at all: correct their file, or discard them.")
+    _next(pick, action, f"{found.changed} rows would change; nothing was done.")
+
+
+def discard_command(settings: Settings, pick: Pick, reason: str, *, dry_run: bool, form: Format) -> None:
+    _refuse_all(pick)
+    if not reason.strip():
+        raise UsageError("`--reason` is empty.", fix="say why: somebody will ask")
+    with _lake(settings, [pick], read_only=False) as (con, picks):
+        _refuse_none(con, pick, picks)
+        found = inbox.counts(con, pick)
+        rows = sum(count for status, count in found.items() if status != "discarded")
+        action = None if dry_run or not rows else decide.discard(get_lake(), con, pick, reason)
+    data = {
+        "table": pick.contract.name, "rows": rows, "reason": reason, "dry_run": dry_run,
+        "action": action.action_id if action else None,
+    }  # fmt: skip
+    emit(data, form, [("", [data])])
+
+
+def replay_command(settings: Settings, pick: Pick, *, downstream: bool, form: Format) -> None:
+    """Screens the partitions of the rows again, in Dagster runs; leaves with 1 when a partition failed."""
+    from data_platform.assets.naming import asset_key
+    from data_platform.cli.backfill import load_definitions, report_data, run_plan
+    from data_platform.cli.plan import make_plan
+
+    with _lake(settings, [pick]) as (con, picks):
+        keys = inbox.partitions(con, pick, WAITING) if picks else []
+        before = inbox.counts(con, pick) if picks else {}
+    if not keys:
+        emit({"table": pick.contract.name, "moved": 0, "partitions": []}, form, [])
+        note(f"No row of `{pick.contract.name}` waits in quarantine ({pick}).")
+        return
+    defs, asset = load_definitions(), asset_key(pick.contract.name)
+    around = make_plan(defs, f'key:"{asset.to_user_string()}"+', None, None)
+    report = run_plan(settings, defs, around.only({asset: keys}), around if downstream else around.only({asset: keys}))
+    runs = [run.run_id for run in report.runs]
+    with _lake(settings, [pick]) as (con, _):
+        after = inbox.counts(con, pick)
+        moved = sum(before.get(status, 0) - after.get(status, 0) for status in WAITING)
+        action = Action("replay", pick.contract.name, moved, tuple(keys), str(pick), run_ids=tuple(runs))
+        stale = [] if downstream else _stale(con, around, runs)
+    decide.record(get_lake(), action)
+    problems = report_data(report)["problems"]
+    data = {
+        "table": pick.contract.name, "moved": moved, "before": dict(before), "after": dict(after), "partitions": keys,
+        "action": action.action_id, "runs": runs, "downstream": stale, "problems": problems,
+    }  # fmt: skip
+    rows = [
+        {"status": status, "before": before.get(status, 0), "after": after.get(status, 0)}
+        for status in STATUSES
+        if before.get(status) or after.get(status)
+    ]
+    emit(data, form, [(f"{moved} rows left the inbox", rows), *([("Not done", problems)] if problems else [])])
+    if stale:
+        note(
+            f"{len(stale)} days of the marts are to be rebuilt: data-platform backfill 'group:marts or group:published' --from {stale[0]} --to {stale[-1]}"
+        )
+    if not report.succeeded:
+        raise SystemExit(1)
+
+
+def _stale(con: duckdb.DuckDBPyConnection, around: Any, runs: Sequence[str]) -> list[str]:
+    """Days of marts that the runs touched and nobody has rebuilt."""
+    from data_platform.assets.lineage import staging_of
+    from data_platform.assets.naming import table_of
+    from data_platform.lake.ledger import stale_days
+
+    marts = [asset for asset in around.keys if asset.path[0] == "marts" and around.definitions[asset] is not None]
+    days = [stale_days(con, table_of(mart), staging_of(around.parents, mart), runs) for mart in marts]
+    return sorted({day.isoformat() for found in days for day in found})
+
+
+def _refuse_all(pick: Pick) -> None:
+    if (pick.rule, pick.partition, pick.file, pick.record) == (None, None, None, None):
+        raise UsageError(
+            f"All rows of `quarantine.{pick.contract.table}` are meant by nobody.",
+            fix="say which: --rule, --partition, --file, --record",
+        )
+
+
+def _refuse_none(con: duckdb.DuckDBPyConnection, pick: Pick, there: Sequence[Pick]) -> None:
+    if not there or not inbox.counts(con, pick):
+        raise UsageError(
+            f"No row of `quarantine.{pick.contract.table}` is meant ({pick}).",
+            fix=f"data-platform quarantine list {pick.contract.table}",
+        )
+
+
+def _next(pick: Pick, action: Action | None, said: str) -> None:
+    if action is None:
+        note(said)
+    else:
+        note(f"To bring them back: data-platform quarantine replay {pick.contract.table} --downstream")

@@ -1,0 +1,176 @@
+"""What people decide about quarantined rows: a fix or a discard, kept as patches of the records they are about.
+
+Screening a record's partition again (a replay) is what moves rows, so a row lands once and in its own partition, and a
+later load of the same file meets the same decision. Judging stays `judging.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import sqlglot
+from sqlglot import expressions as exp
+
+from data_platform.contracts.model import Contract
+from data_platform.errors import UsageError, did_you_mean
+from data_platform.lake.lake import Lake
+from data_platform.lake.ledger import insert
+from data_platform.lake.patches import Action, PatchKind, action_row, has_patches, insert_patches, latest_patches
+from data_platform.lake.sql import ident, text
+from data_platform.quality.inbox import Pick, Row, partitions
+from data_platform.quality.judging import Judge, judge, patched
+from data_platform.quality.results import mask
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a fix would do: rows it changes, rows picked that it leaves as they are, rows that cannot be read at all;
+    of the changed ones those that would be accepted, and the rest by the first rule they still break. `examples` are
+    masked texts before and after."""
+
+    changed: int
+    unchanged: int
+    unreadable: int
+    accepted: int
+    still_broken: Mapping[str, int]
+    examples: Sequence[Row]
+
+
+def assignments(contract: Contract, texts: Sequence[str]) -> dict[str, str]:
+    """Column name to SQL expression, from texts such as `email = lower(trim(email))`. Raises `UsageError`."""
+    found: dict[str, str] = {}
+    for given in texts:
+        try:
+            parsed = sqlglot.parse_one(f"UPDATE t SET {given}", read="duckdb")
+        except sqlglot.errors.ParseError:
+            parsed = None
+        sets = parsed.expressions if isinstance(parsed, exp.Update) and not parsed.args.get("where") else []
+        if not sets or not all(isinstance(part, exp.EQ) and isinstance(part.this, exp.Column) for part in sets):
+            raise UsageError(f"`--set {given}` is no assignment.", fix="write it as --set 'email = lower(trim(email))'")
+        for part in sets:
+            name = part.this.name
+            if name not in contract.columns:
+                raise UsageError(
+                    f"`{contract.name}` has no column `{name}`.{did_you_mean(name, contract.columns)}",
+                    fix=f"use one of {', '.join(contract.columns)}",
+                )
+            found[name] = part.expression.sql(dialect="duckdb")
+    return found
+
+
+def propose(con: duckdb.DuckDBPyConnection, pick: Pick, sets: Mapping[str, str], shown_rows: int = 10) -> Proposal:
+    """Makes the temporary table `proposed` (file_hash, record, changes) and says what it would do under the contract
+    as it is now. In an expression a column is the text of the raw record, earlier fixes applied; its name is the
+    contract's. Raises `UsageError` with the engine's words for an expression that cannot be evaluated."""
+    contract = pick.contract
+    already = latest_patches(contract.name) if has_patches(con, contract.name) else None
+    raw = f"""FROM lake.raw.{ident(contract.table)} WHERE (_file_hash, _record) IN (
+        SELECT (_file_hash, _record) FROM {pick.table} WHERE {pick.where})"""
+    columns = contract.columns.values()
+    texts = ", ".join(f"{ident(column.source)} AS {ident(column.name)}" for column in columns)
+    kept = _patched_columns(con, contract, already) if already else set()
+    changes = ", ".join(
+        f"{ident(column.source)} := {ident(f'new:{column.name}') if column.name in sets else ident(column.name)}"
+        for column in columns
+        if column.name in sets or column.source in kept
+    )
+    differs = " OR ".join(f"{ident(name)} IS DISTINCT FROM {ident(f'new:{name}')}" for name in sets)
+    values = ", ".join(f"CAST(({sql}) AS VARCHAR) AS {ident(f'new:{name}')}" for name, sql in sets.items())
+    try:
+        con.execute(f"""
+            CREATE OR REPLACE TEMP TABLE proposed AS
+            WITH came AS (SELECT _file, _file_hash, _record, _defect, {texts} FROM ({patched(contract, raw, already)}))
+            SELECT _file, _file_hash AS file_hash, _record AS record, {differs} AS differs, _defect IS NOT NULL AS unreadable,
+                to_json(struct_pack({changes})) AS changes, {", ".join(ident(name) for name in sets)}, COLUMNS('^new:')
+            FROM (SELECT *, {values} FROM came)""")
+    except duckdb.Error as error:
+        raise UsageError(f"The fix cannot be evaluated: {str(error).splitlines()[0]}") from None
+    changed, unchanged, unreadable = con.execute("""
+        SELECT count_if(differs AND NOT unreadable), count_if(NOT differs AND NOT unreadable), count_if(unreadable)
+        FROM proposed""").fetchone() or (0, 0, 0)
+    con.execute("DELETE FROM proposed WHERE unreadable OR NOT differs")
+    accepted, still = _verdicts(con, pick, already)
+    return Proposal(changed, unchanged, unreadable, accepted, still, _examples(con, contract, sets, shown_rows))
+
+
+def _patched_columns(con: duckdb.DuckDBPyConnection, contract: Contract, patches: str) -> set[str]:
+    rows = con.execute(f"SELECT DISTINCT unnest(json_keys(changes)) FROM ({patches}) WHERE kind = 'fix'").fetchall()
+    return {name for (name,) in rows} & {column.source for column in contract.columns.values()}
+
+
+def _verdicts(con: duckdb.DuckDBPyConnection, pick: Pick, already: str | None) -> tuple[int, Mapping[str, int]]:
+    """How many proposed rows would be accepted or merged, and the others by the first rule they break."""
+    judging, contract = Judge.of(pick.contract), pick.contract
+    patches = "SELECT file_hash, record, 'fix' AS kind, changes, NULL AS reason FROM proposed"
+    if already:
+        patches += f" UNION ALL SELECT file_hash, record, kind, changes, reason FROM ({already}) AS a ANTI JOIN proposed USING (file_hash, record)"
+    judge(con, judging, [contract.partition.values(key) for key in partitions(con, pick)], patches)
+    bits = [(name, bit) for name, bit in judging.bits() if bit & judging.set_aside]
+    first = "CASE " + " ".join(f"WHEN _broken & {bit} <> 0 THEN {text(name)}" for name, bit in bits) + " END"
+    rows = con.execute(f"""
+        SELECT CASE WHEN _fate = 'quarantined' THEN {first} END AS rule, count(*)
+        FROM routed JOIN proposed ON _file_hash = file_hash AND _record = record GROUP BY 1 ORDER BY 2 DESC""").fetchall()
+    found = {rule: int(count) for rule, count in rows}
+    return found.pop(None, 0), found
+
+
+def _examples(con: duckdb.DuckDBPyConnection, contract: Contract, sets: Mapping[str, str], limit: int) -> list[Row]:
+    pairs = ", ".join(f"{ident(name)}, {ident(f'new:{name}')}" for name in sets)
+    rows = con.execute(f"SELECT _file, record, {pairs} FROM proposed ORDER BY ALL LIMIT {limit}").fetchall()
+    found = []
+    for file, record, *values in rows:
+        row: Row = {"file": file, "record": record}
+        for name, before, after in zip(sets, values[::2], values[1::2], strict=True):
+            pii = contract.columns[name].pii
+            row |= {f"{name}, before": mask(before, pii), f"{name}, after": mask(after, pii)}
+        found.append(row)
+    return found
+
+
+def fix(lake: Lake, con: duckdb.DuckDBPyConnection, pick: Pick, sets: Mapping[str, str], reason: str) -> Action:
+    """Keeps what `propose` made as patches and marks the rows `fixed`. The next load of their partitions applies them."""
+    detail = ", ".join(f"{name} = {sql}" for name, sql in sets.items())
+    rows = con.execute("SELECT file_hash, record, changes::VARCHAR AS changes FROM proposed").fetch_arrow_table()
+    return _decide(lake, con, pick, "fix", rows, detail, reason)
+
+
+def discard(lake: Lake, con: duckdb.DuckDBPyConnection, pick: Pick, reason: str) -> Action:
+    """Marks the rows `discarded`, now and in every later load of their files; they stay where they are."""
+    rows = con.execute(f"""
+        SELECT DISTINCT _file_hash AS file_hash, _record AS record, NULL::VARCHAR AS changes
+        FROM {pick.table} WHERE {pick.where} AND status <> 'discarded'""").fetch_arrow_table()
+    return _decide(lake, con, pick, "discard", rows, "", reason)
+
+
+def _decide(
+    lake: Lake, con: duckdb.DuckDBPyConnection, pick: Pick, kind: PatchKind, rows: Any, detail: str, reason: str
+) -> Action:
+    action = Action(kind, pick.contract.name, len(rows), tuple(partitions(con, pick)), str(pick), detail, reason)
+    status = "fixed" if kind == "fix" else "discarded"
+
+    def write(inside: duckdb.DuckDBPyConnection) -> None:
+        inside.register("_decided", rows)
+        try:
+            insert(inside, "actions", [action_row(action)])
+            insert_patches(inside, action, kind, "SELECT file_hash, record, changes FROM _decided")
+            inside.execute(f"""
+                UPDATE {pick.table} SET status = {text(status)}
+                WHERE (_file_hash, _record) IN (SELECT (file_hash, record) FROM _decided)""")
+        finally:
+            inside.unregister("_decided")
+
+    if len(rows):
+        lake.commit((), check=write, message=f"{kind} {len(rows)} rows of {pick.table.removeprefix('lake.')}")
+    return action
+
+
+def record(lake: Lake, action: Action) -> None:
+    """Writes an action that changed no patch, such as a replay."""
+
+    def write(inside: duckdb.DuckDBPyConnection) -> None:
+        insert(inside, "actions", [action_row(action)])
+
+    lake.commit((), check=write, message=f"{action.action} {action.asset}")

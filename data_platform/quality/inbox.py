@@ -1,0 +1,147 @@
+"""The quarantine inbox: which rows wait there, and which of them could leave it. Looking only; deciding is `decide.py`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from data_platform.contracts.model import Contract
+from data_platform.errors import UsageError, did_you_mean
+from data_platform.lake.sql import ident, names, table_name, text, texts
+from data_platform.quality.aside import STATUSES
+from data_platform.quality.results import mask
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Pick:
+    """Which quarantined rows of one staging table are meant; what is left out is not asked for."""
+
+    contract: Contract
+    rule: str | None = None
+    partition: str | None = None
+    file: str | None = None
+    record: int | None = None
+    status: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.rule is not None:
+            self.contract.rule(self.rule)
+        if self.status is not None and self.status not in STATUSES:
+            raise UsageError(
+                f"`{self.status}` is no status of a quarantined row.{did_you_mean(self.status, STATUSES)}",
+                fix=f"use {', '.join(STATUSES)}",
+            )
+
+    @property
+    def table(self) -> str:
+        return f"lake.quarantine.{ident(self.contract.table)}"
+
+    @property
+    def where(self) -> str:
+        """A condition on rows of the quarantine table. Raises `ContractError` for a partition that cannot be."""
+        parts = []
+        if self.rule is not None:
+            parts.append(f"list_contains(string_split(rules, ','), {text(self.rule)})")
+        if self.partition is not None:
+            values = self.contract.partition.values(self.partition)
+            parts += [f"{ident(name)} = {text(str(value))}" for name, value in values.items()]
+        for column, value in (("_file", self.file), ("status", self.status)):
+            if value is not None:
+                parts.append(f"{column} = {text(value)}")
+        if self.record is not None:
+            parts.append(f"_record = {int(self.record)}")
+        return " AND ".join(parts) or "true"
+
+    def __str__(self) -> str:
+        stated = {
+            "rule": self.rule, "partition": self.partition, "file": self.file, "record": self.record,
+            "status": self.status,
+        }  # fmt: skip
+        return ", ".join(f"{name} {value}" for name, value in stated.items() if value is not None) or "all rows"
+
+
+def summary(con: duckdb.DuckDBPyConnection, pick: Pick) -> list[Row]:
+    """Rows by first rule and status: how many, in how many partitions, the first and the last of them, since when."""
+    by = pick.contract.partition.columns
+    place = names(by) or "1"
+    rows = con.execute(f"""
+        SELECT first_rule, status, count(*), count(DISTINCT row({place})), min(row({place})), max(row({place})), min(quarantined_at)
+        FROM {pick.table} WHERE {pick.where} GROUP BY ALL ORDER BY 2, 3 DESC, 1""").fetchall()
+    return [
+        {
+            "table": pick.contract.name, "rule": rule, "status": status, "rows": count,
+            "partitions": places if by else None, "first": key_of(pick.contract, first), "last": key_of(pick.contract, last),
+            "since": since,
+        }
+        for rule, status, count, places, first, last, since in rows
+    ]  # fmt: skip
+
+
+def shown(con: duckdb.DuckDBPyConnection, pick: Pick, limit: int) -> list[Row]:
+    """Rows as a human may see them, in order of file and record: personal data is masked, in the reasons too."""
+    contract = pick.contract
+    by = contract.partition.columns
+    rows = con.execute(f"""
+        SELECT row({names(by) or "1"}), _file, _record, status, rules, "row", reasons FROM {pick.table}
+        WHERE {pick.where} ORDER BY ALL LIMIT {int(limit)}""").fetchall()
+    found = []
+    for place, file, record, status, rules, came, reasons in rows:
+        raw = json.loads(came) if came else {}
+        values = {column.name: mask(raw.get(column.source), column.pii) for column in contract.columns.values()}
+        broken = [contract.rule(name) for name in rules.split(",") if name]
+        private = any(contract.columns[name].pii for rule in broken for name in rule.columns)
+        why = "; ".join(f"{rule.name}: expected {rule.expected}" for rule in broken) if private else reasons
+        found.append(
+            {"partition": key_of(contract, place), "file": file, "record": record, "status": status, "why": why, "row": values}
+        )  # fmt: skip
+    return found
+
+
+def partitions(con: duckdb.DuckDBPyConnection, pick: Pick, statuses: Sequence[str] = STATUSES) -> list[str]:
+    """Keys of the partitions that have such rows in one of these statuses, in order."""
+    by = names(pick.contract.partition.columns) or "1"
+    rows = con.execute(f"""
+        SELECT DISTINCT row({by}) FROM {pick.table}
+        WHERE {pick.where} AND status IN (SELECT unnest({texts(statuses)})) ORDER BY ALL""").fetchall()
+    return [key_of(pick.contract, place) for (place,) in rows]
+
+
+def counts(con: duckdb.DuckDBPyConnection, pick: Pick) -> Mapping[str, int]:
+    """Rows by status."""
+    rows = con.execute(f"SELECT status, count(*) FROM {pick.table} WHERE {pick.where} GROUP BY ALL").fetchall()
+    return {status: int(count) for status, count in rows}
+
+
+def arrived(con: duckdb.DuckDBPyConnection, contract: Contract) -> list[str]:
+    """Partitions with held rows of which at least one parent that they lacked is there now."""
+    found: set[str] = set()
+    for fk in contract.foreign_keys:
+        if not (fk.held and _exists(con, f"quarantine.{contract.table}") and _exists(con, fk.references)):
+            continue
+        child, parent = contract.columns[fk.column], table_name(fk.references).sql
+        path = text(f'$."{child.source}"')
+        rows = con.execute(f"""
+            SELECT DISTINCT row({names(contract.partition.columns) or "1"}) FROM lake.quarantine.{ident(contract.table)} AS aside
+            WHERE status = 'held' AND EXISTS (
+                FROM {parent} AS p WHERE p.{ident(fk.to)}::VARCHAR = TRIM(json_extract_string(aside."row", {path})))""").fetchall()
+        found |= {key_of(contract, place) for (place,) in rows}
+    return sorted(found)
+
+
+def _exists(con: duckdb.DuckDBPyConnection, name: str) -> bool:
+    schema, _, table = name.partition(".")
+    sql = "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = ? AND table_name = ?"
+    return con.execute(sql, [schema, table]).fetchone() is not None
+
+
+def key_of(contract: Contract, place: Any) -> str:
+    """The partition key of a row() of partition values."""
+    by = contract.partition.columns
+    values = list(place.values()) if isinstance(place, dict) else list(place)
+    return contract.partition.key(dict(zip(by, values, strict=False))) if by else ""

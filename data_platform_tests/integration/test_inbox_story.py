@@ -1,0 +1,104 @@
+"""From a broken feed to a mended table: what people do in the inbox ends where a clean feed would have ended."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_platform.settings import PROJECT_ROOT
+from data_platform.sources.sample import sample_path, write_sample
+
+pytestmark = pytest.mark.slow
+FIRST, DAYS = date(2026, 1, 1), 3
+BROKEN = FIRST + timedelta(days=1)
+COMMAND = Path(sys.executable).parent / "data-platform"
+PAYMENTS = '+key:"published/fct_payments"'
+Platform = Callable[..., Any]
+
+
+def _platform(home: Path) -> Platform:
+    def run(*arguments: str, code: int = 0) -> Any:
+        environment = os.environ | {"PLATFORM_HOME": str(home)}
+        done = subprocess.run(
+            [COMMAND, *arguments, "--format", "json"], cwd=PROJECT_ROOT, env=environment, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout[-3000:] + done.stderr[-3000:]
+        return json.loads(done.stdout)
+
+    return run
+
+
+def _backfill(platform: Platform, first: date, last: date) -> None:
+    platform("backfill", PAYMENTS, "--from", str(first), "--to", str(last))
+
+
+def _hashes(platform: Platform) -> Any:
+    return platform(
+        "query",
+        "SELECT partition_key, content_hash FROM lake.ops.loads WHERE asset = 'marts.fct_payments' "
+        "QUALIFY row_number() OVER (PARTITION BY partition_key ORDER BY snapshot_id DESC) = 1 ORDER BY 1",
+    )
+
+
+def _published(platform: Platform) -> Any:
+    return platform("query", "SELECT * FROM published.fct_payments ORDER BY ALL")
+
+
+def _break(home: Path) -> int:
+    """The provider sends some methods in capitals with a blank. Returns how many good rows were broken."""
+    path = sample_path(home / "landing", "payments", BROKEN)
+    with path.open(newline="") as file:
+        header, *rows = list(csv.reader(file))
+    at, broken = header.index("method"), 0
+    for row in rows[::9]:
+        if len(row) == len(header) and row[at] in ("card", "paypal", "bank_transfer", "voucher"):
+            row[at], broken = f" {row[at].upper()} ", broken + 1
+    with path.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    return broken
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+    home = tmp_path_factory.mktemp("clean") / "platform"
+    write_sample(home / "landing", start=FIRST, days=DAYS, scale=0.05)
+    platform = _platform(home)
+    _backfill(platform, FIRST, FIRST + timedelta(days=DAYS - 1))
+    return _hashes(platform), _published(platform)
+
+
+def test_fixed_rows_end_where_a_clean_feed_would_have_ended_and_stay_there(home: Path, clean: tuple[Any, Any]) -> None:
+    platform, last = _platform(home), FIRST + timedelta(days=DAYS - 1)
+    write_sample(home / "landing", start=FIRST, days=DAYS, scale=0.05)
+    broken = _break(home)
+    _backfill(platform, FIRST, last)
+    assert broken > 5 and _published(platform) != clean[1]
+    expression = "method = lower(trim(method))"
+    dry = platform("quarantine", "fix", "payments", "--rule", "method.isin", "--set", expression, "--dry-run")
+    assert dry["would_be_accepted"] == broken and dry["action"] is None
+    fixed = platform(
+        "quarantine", "fix", "payments", "--rule", "method.isin", "--set", expression, "--reason", "capitals"
+    )
+    assert fixed["rows_changed"] == broken
+    replayed = platform("quarantine", "replay", "payments", "--rule", "method.isin", "--downstream")
+    assert replayed["moved"] == broken and replayed["problems"] == []
+    assert (_hashes(platform), _published(platform)) == clean
+    waiting = platform("quarantine", "list", "payments")
+    assert platform("quarantine", "replay", "payments")["moved"] == 0
+    for first, until in ((BROKEN, BROKEN), (FIRST, last)):
+        _backfill(platform, first, until)
+        assert (_hashes(platform), _published(platform)) == clean
+        now = platform("quarantine", "list", "payments")
+        assert [row | {"since": None} for row in now] == [row | {"since": None} for row in waiting]
+    actions = platform("query", "SELECT action, rows, reason FROM lake.ops.actions ORDER BY made_at")
+    assert [(row["action"], row["rows"]) for row in actions] == [("fix", broken), ("replay", broken), ("replay", 0)]
