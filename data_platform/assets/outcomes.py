@@ -136,12 +136,14 @@ def _merged(judged: Sequence[tuple[str, RuleResult]]) -> RuleResult:
         return replace(first, actual=f"{first.actual} in each of {len(judged)} partitions", sample=())
     worst_key, worst = max(broken, key=lambda pair: (not pair[1].passed, pair[1].count))
     count = sum(verdict.count for _, verdict in judged)
+    where = f"in {len(broken)} of {len(judged)} partitions"
+    said = f"rows that break it: {count:,}, {where}; most in {worst_key}: {worst.count:,}"
     return replace(
         worst,
         passed=all(verdict.passed for _, verdict in judged),
         severity="error" if any(v.severity == "error" and not v.passed for _, v in judged) else worst.severity,
         count=count,
-        actual=f"rows that break it: {count:,}, in {len(broken)} of {len(judged)} partitions; most in {worst_key}: {worst.count:,}",
+        actual=said if worst.about == "rows" else f"{where}; {worst_key}: {worst.actual}",
     )
 
 

@@ -128,7 +128,7 @@ def replay_command(settings: Settings, pick: Pick, *, downstream: bool, form: Fo
 
     with _lake(settings, [pick]) as (con, picks):
         keys = inbox.partitions(con, pick, WAITING) if picks else []
-        before = inbox.counts(con, pick) if picks else {}
+        before = inbox.counts(con, Pick(pick.contract)) if picks else {}
     if not keys:
         emit({"table": pick.contract.name, "moved": 0, "partitions": []}, form, [])
         note(f"No row of `{pick.contract.name}` waits in quarantine ({pick}).")
@@ -138,7 +138,7 @@ def replay_command(settings: Settings, pick: Pick, *, downstream: bool, form: Fo
     report = run_plan(settings, defs, around.only({asset: keys}), around if downstream else around.only({asset: keys}))
     runs = [run.run_id for run in report.runs]
     with _lake(settings, [pick]) as (con, _):
-        after = inbox.counts(con, pick)
+        after = inbox.counts(con, Pick(pick.contract))
         moved = sum(before.get(status, 0) - after.get(status, 0) for status in WAITING)
         action = Action("replay", pick.contract.name, moved, tuple(keys), str(pick), run_ids=tuple(runs))
         stale = [] if downstream else _stale(con, around, runs)

@@ -19,12 +19,15 @@ from pandera.api.checks import Check
 # Checks made before pandera registers its ibis functions never learn of them.
 from pandera.backends.ibis import builtin_checks as _registers_the_builtin_checks  # noqa: F401
 
-from data_platform.contracts.partitioning import UNPARTITIONED, Partitioning
+from data_platform.contracts.measures import Measure, Threshold
+from data_platform.contracts.partitioning import UNPARTITIONED, Dimension, Partitioning
 from data_platform.errors import ContractError, did_you_mean
 
 Action = Literal["quarantine", "flag", "merge", "fail", "warn"]
 NullPolicy = Literal["pass", "fail"]
-RuleKind = Literal["parse", "cast", "not_null", "check", "row", "future", "late", "exists", "key"]
+RuleKind = Literal["parse", "cast", "not_null", "check", "row", "future", "late", "exists", "key", "measure", "band"]
+ROW_KINDS: tuple[RuleKind, ...] = ("parse", "cast", "not_null", "check", "row", "future", "late", "exists")
+AS_USUAL = "as_usual"
 ACTIONS: tuple[Action, ...] = ("quarantine", "flag", "merge", "fail", "warn")
 SHORT_NAMES: Mapping[str, str] = {
     "equal_to": "eq", "not_equal_to": "ne", "greater_than": "gt", "greater_than_or_equal_to": "ge",
@@ -33,6 +36,8 @@ SHORT_NAMES: Mapping[str, str] = {
     "str_startswith": "startswith", "str_endswith": "endswith",
 }  # fmt: skip
 META = "platform"
+NO_THRESHOLD = Threshold()
+DEFAULT_ACTIONS: Mapping[RuleKind, Action] = {"late": "flag", "band": "warn"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,8 @@ class ForeignKey:
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule of a contract. `expected` is for people; `check` is pandera's own declaration, where there is one."""
+    """One rule of a contract. `expected` is for people; `check` is pandera's own declaration, where there is one. Rules
+    of the kinds `measure` and `band` are about a partition, not about a row."""
 
     name: str
     kind: RuleKind
@@ -94,6 +100,8 @@ class Rule:
     null: NullPolicy = "pass"
     check: Check | None = None
     foreign_key: ForeignKey | None = None
+    measure: Measure | None = None
+    threshold: Threshold = NO_THRESHOLD
 
 
 @dataclass(frozen=True)
@@ -115,7 +123,8 @@ class Column:
 class Contract:
     """One table. `name` is `layer.table`; `event_time` the column that orders duplicates and judges lateness;
     `business_time` the column whose day a row belongs to in the marts (the event time, if it is not stated);
-    `quarantine_limit` a share of rows above which a load fails."""
+    `quarantine_limit` a share of rows above which a load fails; `measures` what its partitions must keep as a whole;
+    `thresholds` when the rows that break a rule pass, or fail the load."""
 
     name: str
     model: type[pa.DataFrameModel]
@@ -131,6 +140,8 @@ class Contract:
     quarantine_limit: float = 0.2
     actions: Mapping[str, Action] = field(default_factory=dict)
     nulls: Mapping[str, NullPolicy] = field(default_factory=dict)
+    measures: tuple[Measure, ...] = ()
+    thresholds: Mapping[str, Threshold] = field(default_factory=dict)
 
     @property
     def layer(self) -> str:
@@ -156,7 +167,7 @@ class Contract:
         or null policy whose rule does not exist."""
         rules = tuple(self._rule(*parts) for parts in self._declared())
         names = [rule.name for rule in rules]
-        for stated in (*self.actions, *self.nulls):
+        for stated in (*self.actions, *self.nulls, *self.thresholds):
             if stated not in names:
                 raise ContractError(
                     f"`{self.name}` names a rule `{stated}` it does not have.{did_you_mean(stated, names)}"
@@ -167,12 +178,27 @@ class Contract:
                     f"`{self.name}`: the rule `key` cannot have the action `{rule.action}`.",
                     fix="use `quarantine` or `fail`; duplicates within a partition are merged anyway",
                 )
+            if rule.kind in ("measure", "band") and rule.action not in ("warn", "fail"):
+                raise ContractError(
+                    f"`{self.name}`: the rule `{rule.name}` is about a partition and cannot have the action `{rule.action}`.",
+                    fix="use `warn` or `fail`",
+                )
             if rule.kind != "key" and rule.action == "merge":
                 raise ContractError(
                     f"`{self.name}`: only duplicates of a key merge, not rows that break `{rule.name}`.",
                     fix="use `quarantine`, `flag`, `warn` or `fail`",
                 )
         return rules
+
+    @property
+    def row_rules(self) -> tuple[Rule, ...]:
+        """The rules that are judged row by row, in one scan."""
+        return tuple(rule for rule in self.rules if rule.kind in ROW_KINDS)
+
+    @property
+    def time_dimension(self) -> Dimension | None:
+        """The partition column that is a time, if there is one."""
+        return next((found for found in self.partition.dimensions if found.grain != "static"), None)
 
     def rule(self, name: str) -> Rule:
         found = next((rule for rule in self.rules if rule.name == name), None)
@@ -186,8 +212,10 @@ class Contract:
         self, name: str, kind: RuleKind, columns: tuple[str, ...], expected: str, extra: Mapping[str, Any]
     ) -> Rule:
         null: NullPolicy = self.nulls.get(name, "fail" if kind == "not_null" else "pass")
-        default: Action = "flag" if kind == "late" else "quarantine"
-        return Rule(name, kind, self.actions.get(name, default), columns, expected, null, **extra)
+        measure: Measure | None = extra.get("measure")
+        default: Action = measure.action if measure else DEFAULT_ACTIONS.get(kind, "quarantine")
+        action, threshold = self.actions.get(name, default), self.thresholds.get(name, NO_THRESHOLD)
+        return Rule(name, kind, action, columns, expected, null, threshold=threshold, **extra)
 
     def _declared(self) -> list[tuple[str, RuleKind, tuple[str, ...], str, Mapping[str, Any]]]:
         found: list[tuple[str, RuleKind, tuple[str, ...], str, Mapping[str, Any]]] = []
@@ -216,6 +244,11 @@ class Contract:
             found.append(
                 ("key", "key", self.key.columns, f"{', '.join(self.key.columns)} once per {self.key.scope}", {})
             )
+        for measure in self.measures:
+            about = (measure.column,) if measure.column else ()
+            found.append((measure.name, "measure", about, measure.expected, {"measure": measure}))
+        if self.layer in ("staging", "marts") and self.time_dimension:
+            found.append((AS_USUAL, "band", (), "each number within the band of its history", {}))
         return found
 
 

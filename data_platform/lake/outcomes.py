@@ -13,7 +13,8 @@ Severity = Literal["error", "warn"]
 
 @dataclass(frozen=True)
 class RuleResult:
-    """The verdict of one rule on one partition. `count` is rows that broke it; `sample` is masked."""
+    """The verdict of one rule on one partition. `count` is rows that broke it, or 1 for a broken rule about the
+    partition as a whole; `sample` is masked."""
 
     rule: str
     action: str
@@ -23,12 +24,13 @@ class RuleResult:
     expected: str
     actual: str
     sample: tuple[Mapping[str, object], ...] = ()
+    about: Literal["rows", "partition"] = "rows"
 
 
 @dataclass(frozen=True)
 class LoadRecord:
     """One row of `ops.loads`: one attempt to load one partition of one table. Counts are rows; those held and those
-    discarded are within the quarantined. `built_from` is the version of the lake that a mart's rows were read from."""
+    discarded are within the quarantined. `measures` are numbers about the accepted rows, by name. `built_from` is the version of the lake that a mart's rows were read from."""
 
     asset: str
     partition_key: str
@@ -55,6 +57,7 @@ class LoadRecord:
     built_from: int | None = None
     rows_held: int = 0
     rows_discarded: int = 0
+    measures: Mapping[str, float] = field(default_factory=dict)
     load_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 

@@ -22,8 +22,10 @@ from data_platform.lake.ledger import utc_now
 from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult
 from data_platform.lake.sql import ident, names, table_name, text
 from data_platform.lake.storage import storage_errors
+from data_platform.quality.bands import History
 from data_platform.quality.compiler import broken_mask
 from data_platform.quality.judging import Judge, committed_loads, in_partitions, refuse_taken_keys
+from data_platform.quality.measures import history_of, measure_sql, measured, verdicts
 from data_platform.quality.results import rule_results, samples
 
 BLOCKING = ("quarantine", "fail", "merge")  # a mart has no quarantine: what may not be in it fails its partition
@@ -163,32 +165,41 @@ def _count(candidate: Candidate, started: float) -> list[Outcome]:
     at = ident(contract.event_time) if contract.event_time else "NULL::TIMESTAMP"
     types = {column.name: column.duckdb_type for column in contract.columns.values()}
     by_rule = "".join(f", count_if(_broken & {bit} <> 0)" for _, bit in bits)
+    measures = measure_sql(contract)
     groups = ", ".join(str(number + 1) for number in range(len(by) or 1))
     rows = con.execute(f"""
-        SELECT {names(by) or "1"}, count(*), min({at}), max({at}), {content_hash_sql(types)}{by_rule}
+        SELECT {names(by) or "1"}, count(*), min({at}), max({at}), {content_hash_sql(types)}{by_rule}, {measures}
         FROM routed GROUP BY {groups}""").fetchall()
     width = len(by) or 1
     found = {contract.partition.key(dict(zip(by, row[:width], strict=False))): row[width:] for row in rows}
     shown = samples(con, contract, bits)
     seconds = (time.monotonic() - started) / len(candidate.keys)
-    return [_outcome(candidate, key, found.get(key), shown.get(key, {}), seconds) for key in candidate.keys]
+    history = history_of(con, contract.name, candidate.keys)
+    return [
+        _outcome(candidate, key, found.get(key), shown.get(key, {}), history, seconds) for key in sorted(candidate.keys)
+    ]
 
 
 def _outcome(
-    candidate: Candidate, key: str, row: Sequence[Any] | None, shown: Mapping[str, Any], seconds: float
-) -> Outcome:
+    candidate: Candidate, key: str, row: Sequence[Any] | None, shown: Mapping[str, Any], history: History,
+    seconds: float,
+) -> Outcome:  # fmt: skip
     contract, bits = candidate.contract, candidate.judging.bits()
-    count, first, last, digest, *broken = row or (0, None, None, "", *(0 for _ in bits))
-    by_rule = {name: number for (name, _), number in zip(bits, broken, strict=True)}
-    results = tuple(_severe(result) for result in rule_results(contract, by_rule, 0, shown, failed=True))
+    count, first, last, digest, *rest = row or (0, None, None, "", *(0 for _ in bits))
+    by_rule = {name: number for (name, _), number in zip(bits, rest, strict=False)}
+    values = measured(contract, rest[len(bits) :] if row else None)
     load = LoadRecord(
         asset=contract.name, partition_key=key, run_id=candidate.run_id, outcome="committed", rows_read=count,
         rows_accepted=count, by_rule={name: number for name, number in by_rule.items() if number},
         contract_version=contract.version, content_hash=digest, hash_algorithm=HASH_ALGORITHM, event_min=first,
         event_max=last, seconds=seconds, started_at=utc_now(), built_from=candidate.built_from,
+        measures=values,
     )  # fmt: skip
+    rows = (_severe(result) for result in rule_results(contract, by_rule, load, shown, failed=True))
+    results = (*rows, *verdicts(contract, values, history, key))
     wrong = [result for result in results if result.severity == "error" and not result.passed]
     if not wrong:
+        history.add(key, values)
         return Outcome(load, results)
     said = "; ".join(f"`{result.rule}` (expected {result.expected}): {result.count} rows" for result in wrong)
     cause = LoadFailed(
@@ -199,7 +210,7 @@ def _outcome(
 
 
 def _severe(result: RuleResult) -> RuleResult:
-    return replace(result, severity="error" if result.action in BLOCKING else "warn")
+    return replace(result, severity="error" if result.action in BLOCKING else result.severity)
 
 
 def _blocked(outcome: Outcome, failed_upstream: Collection[str]) -> Outcome:

