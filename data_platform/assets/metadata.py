@@ -45,10 +45,14 @@ def load_metadata(outcome: Outcome) -> MetadataMap:
         "rows_merged": load.rows_merged,
         "rows_flagged": load.rows_flagged,
         "rows_late": load.rows_late,
+        "rows_held": load.rows_held,
         "quality_score": quality_score(load),
         "seconds": round(load.seconds, 3),
         "load_id": load.load_id,
     }
+    if "lag_hours" in load.measures:
+        found["freshness_lag_hours"] = load.measures["lag_hours"]
+    found["summary"] = dg.MetadataValue.md(summary(outcome))
     if load.by_rule:
         found["rows_by_rule"] = dg.MetadataValue.json(dict(load.by_rule))
     if load.content_hash:
@@ -60,20 +64,45 @@ def load_metadata(outcome: Outcome) -> MetadataMap:
     return found
 
 
+def summary(outcome: Outcome) -> str:
+    """The load in a few lines of Markdown: the fates of its rows, then what broke which rule and what was unusual."""
+    load = outcome.load
+    fates = f"**{load.rows_read:,} rows read**: {load.rows_accepted:,} accepted, {load.rows_quarantined:,} quarantined, {load.rows_merged:,} merged."
+    more = {
+        "flagged": load.rows_flagged,
+        "late": load.rows_late,
+        "held": load.rows_held,
+        "discarded": load.rows_discarded,
+    }
+    told = ", ".join(f"{count:,} {name}" for name, count in more.items() if count)
+    lines = [fates + (f" Of these {told}." if told else "")]
+    broken = [result for result in outcome.rules if result.count]
+    if broken:
+        lines += ["", "| rule | action | expected | found |", "| --- | --- | --- | --- |"]
+        lines += [
+            f"| `{found.rule}` | {found.action} | {found.expected} | {found.actual} |".replace("\n", " ")
+            for found in broken
+        ]
+    return "\n".join(lines)
+
+
 def quality_score(load: LoadRecord) -> float:
     """Share of the rows read that were neither set aside nor flagged; 1.0 when there was nothing to read."""
     clean = load.rows_accepted + load.rows_merged - load.rows_flagged
     return round(clean / load.rows_read, 6) if load.rows_read else 1.0
 
 
-def verdict_metadata(result: RuleResult) -> MetadataMap:
-    """Expected against actual, with the masked sample of rows that broke the rule."""
+def verdict_metadata(key: dg.AssetKey, result: RuleResult, partition: str | None = None) -> MetadataMap:
+    """Expected against actual, with the masked sample of rows that broke the rule, and what to type to see them all."""
     found: MetadataMap = {
         "rule": result.rule, "expected": result.expected, "actual": result.actual,
         "rows": result.count, "action": result.action,
     }  # fmt: skip
     if result.sample:
         found["sample"] = _table(result.sample)
+    if result.count and result.action == "quarantine" and key.path[0] == "staging":
+        day = f" --partition '{partition}'" if partition else ""
+        found["inbox"] = f"data-platform quarantine show {key.path[1]} --rule {result.rule}{day}"
     return found
 
 

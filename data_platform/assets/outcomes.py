@@ -150,7 +150,7 @@ def _merged(judged: Sequence[tuple[str, RuleResult]]) -> RuleResult:
 def _evaluation(key: dg.AssetKey, verdict: RuleResult, partition: str | None) -> dg.AssetCheckEvaluation:
     return dg.AssetCheckEvaluation(
         asset_key=key, check_name=check_name(verdict.rule), passed=verdict.passed, severity=severity(verdict),
-        metadata=verdict_metadata(verdict), partition=partition or None,
+        metadata=verdict_metadata(key, verdict, partition), partition=partition or None,
         description=f"expected {verdict.expected}; {verdict.actual}",
     )  # fmt: skip
 
@@ -158,7 +158,7 @@ def _evaluation(key: dg.AssetKey, verdict: RuleResult, partition: str | None) ->
 def _result(key: dg.AssetKey, verdict: RuleResult) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         asset_key=key, check_name=check_name(verdict.rule), passed=verdict.passed, severity=severity(verdict),
-        metadata=verdict_metadata(verdict), description=f"expected {verdict.expected}; {verdict.actual}",
+        metadata=verdict_metadata(key, verdict), description=f"expected {verdict.expected}; {verdict.actual}",
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from data_platform.contracts.model import Contract
 from data_platform.contracts.registry import contracts
 from data_platform.errors import UsageError, did_you_mean
 from data_platform.lake.lake import get_lake
+from data_platform.lake.ledger import latest_loads
 from data_platform.lake.patches import Action
 from data_platform.quality import decide, inbox
 from data_platform.quality.aside import STATUSES
@@ -28,10 +29,11 @@ def pick_of(
     record: int | None = None, status: str | None = None,
 ) -> Pick:  # fmt: skip
     """The rows that the options name. Raises `UsageError` or `ContractError` for a name that does not exist."""
-    return Pick(_contract(table), rule, partition, file, record, status)
+    return Pick(contract_of(table), rule, partition, file, record, status)
 
 
-def _contract(table: str) -> Contract:
+def contract_of(table: str) -> Contract:
+    """The contract of a staging table, with or without its layer. Raises `UsageError`."""
     name = table.removeprefix("staging.").removeprefix("quarantine.")
     known = {contract.table: contract for contract in contracts("staging")}
     if name not in known:
@@ -56,7 +58,7 @@ def _lake(settings: Settings, picks: Sequence[Pick], *, read_only: bool = True) 
 def list_command(
     settings: Settings, table: str | None, rule: str | None, partition: str | None, status: str | None, form: Format
 ) -> None:
-    wanted = [_contract(table)] if table else list(contracts("staging"))
+    wanted = [contract_of(table)] if table else list(contracts("staging"))
     if rule and not table:
         wanted = [contract for contract in wanted if rule in [known.name for known in contract.rules]]
         if not wanted:
@@ -122,19 +124,23 @@ def discard_command(settings: Settings, pick: Pick, reason: str, *, dry_run: boo
 
 def replay_command(settings: Settings, pick: Pick, *, downstream: bool, form: Format) -> None:
     """Screens the partitions of the rows again, in Dagster runs; leaves with 1 when a partition failed."""
-    from data_platform.assets.naming import asset_key
+    from data_platform.assets.naming import asset_key, table_of
     from data_platform.cli.backfill import load_definitions, report_data, run_plan
     from data_platform.cli.plan import make_plan
 
     with _lake(settings, [pick]) as (con, picks):
         keys = inbox.partitions(con, pick, WAITING) if picks else []
         before = inbox.counts(con, Pick(pick.contract)) if picks else {}
+        built = {load.asset for load in latest_loads(con)}
     if not keys:
         emit({"table": pick.contract.name, "moved": 0, "partitions": []}, form, [])
         note(f"No row of `{pick.contract.name}` waits in quarantine ({pick}).")
         return
     defs, asset = load_definitions(), asset_key(pick.contract.name)
-    around = make_plan(defs, f'key:"{asset.to_user_string()}"+', None, None)
+    whole = make_plan(defs, f'key:"{asset.to_user_string()}"+', None, None)
+    # Downstream is what was ever built; a mart that nobody has is nothing to rebuild.
+    there = [key for key in whole.keys if {table_of(key), f"marts.{key.path[-1]}"} & built]
+    around = whole.only({key: whole.keys[key] for key in there})
     report = run_plan(settings, defs, around.only({asset: keys}), around if downstream else around.only({asset: keys}))
     runs = [run.run_id for run in report.runs]
     with _lake(settings, [pick]) as (con, _):

@@ -108,27 +108,33 @@ def patched(contract: Contract, rows: str, patches: str | None) -> str:
                 ON came._file_hash = patch.file_hash AND came._record = patch.record)"""
 
 
-def _judged_sql(judging: Judge, partitions: Sequence[Values], patches: str | None) -> str:
-    contract = judging.contract
-    by = contract.partition.columns
+def typed_sql(contract: Contract, partitions: Sequence[Values], patches: str | None = None) -> str:
+    """A query of all that the rules look at, for the raw rows of these partitions: partition and origin, `raw:` texts,
+    typed columns, `ref:` lookups."""
     cols = tuple(contract.columns.values())
     raw = f"FROM lake.raw.{ident(contract.table)} WHERE {in_partitions(contract, partitions)}"
     texts = ", ".join(raw_text(column) for column in cols)
-    discarded = (
-        "" if patches is None else f" | CASE WHEN _discarded IS NULL THEN 0 ELSE {judging.discard_bit} END::UBIGINT"
-    )
     casts = ", ".join(f"{typed_value(column)} AS {ident(column.name)}" for column in cols)
     refs, joins = _references(contract)
-    lead = ", ".join(ident(name) for name in (*by, *ORIGIN))
     return f"""
         WITH texts AS (
-            SELECT {lead}, _defect, _raw, _discarded, {texts} FROM ({patched(contract, raw, patches)})),
-        typed AS (SELECT *, {casts} FROM texts),
-        looked_up AS (SELECT typed.*{refs} FROM typed {joins}),
-        masked AS (SELECT *, ({broken_mask(judging.rules)}{discarded}) AS _broken FROM looked_up)
-        SELECT {lead}, {names(column.name for column in cols)}, _broken, _defect, _discarded,
+            SELECT {names(_lead(contract))}, _defect, _raw, _discarded, {texts} FROM ({patched(contract, raw, patches)})),
+        typed AS (SELECT *, {casts} FROM texts)
+        SELECT typed.*{refs} FROM typed {joins}"""
+
+
+def _lead(contract: Contract) -> tuple[str, ...]:
+    return (*contract.partition.columns, *ORIGIN)
+
+
+def _judged_sql(judging: Judge, partitions: Sequence[Values], patches: str | None) -> str:
+    contract, discarded = judging.contract, ""
+    if patches is not None:
+        discarded = f" | CASE WHEN _discarded IS NULL THEN 0 ELSE {judging.discard_bit} END::UBIGINT"
+    return f"""
+        SELECT {names((*_lead(contract), *contract.columns))}, _broken, _defect, _discarded,
             CASE WHEN _broken <> 0 THEN to_json(_raw)::VARCHAR END AS _row
-        FROM masked"""
+        FROM (SELECT *, ({broken_mask(judging.rules)}{discarded}) AS _broken FROM ({typed_sql(contract, partitions, patches)}))"""
 
 
 def _references(contract: Contract) -> tuple[str, str]:

@@ -82,6 +82,8 @@ def test_each_day_of_a_good_range_is_materialised_once_with_its_own_numbers(inst
     assert {key: found[key]["rows_quarantined"] for key in found} == dict(zip(keys(3), (0, 1, 2), strict=True))
     assert found["2026-01-03"]["dagster/row_count"] == 98
     assert found["2026-01-03"]["quality_score"] == 0.98
+    assert "**100 rows read**: 98 accepted, 2 quarantined" in found["2026-01-03"]["summary"]
+    assert "| `amount.gt` | quarantine | gt 0 | 2 rows |" in found["2026-01-03"]["summary"]
 
 
 def test_a_range_gives_each_rule_one_verdict_and_names_the_worst_day(instance: dg.DagsterInstance) -> None:
@@ -94,6 +96,7 @@ def test_a_range_gives_each_rule_one_verdict_and_names_the_worst_day(instance: d
     assert "2 of 3 partitions" in verdict.metadata["actual"].value and "2026-01-03" in verdict.metadata["actual"].value
     assert verdict.metadata["expected"].value == "gt 0"
     assert verdict.metadata["sample"].records[0].data["email"] == "***"
+    assert verdict.metadata["inbox"].value == "data-platform quarantine show orders --rule amount.gt"
     assert whole["order_id__not_null"].passed
 
 

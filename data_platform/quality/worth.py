@@ -1,0 +1,107 @@
+"""What rules cost and what they catch: seconds measured on rows that the lake has, rows caught from the ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+
+import duckdb
+
+from data_platform.contracts.model import Contract
+from data_platform.lake.ledger import latest_loads
+from data_platform.lake.sql import ident, names
+from data_platform.quality.compiler import compile_rules, typed_value
+from data_platform.quality.judging import typed_sql
+
+SAMPLE_ROWS = 500_000
+REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Worth:
+    """One rule: its share of the time that all rules of the table take, and rows that broke it, of the rows read."""
+
+    rule: str
+    action: str
+    seconds: float
+    share: float
+    caught: int
+    read: int
+
+    def said(self, since: str) -> str:
+        """In words."""
+        caught = f"caught {self.caught:,} of {self.read:,} rows" if self.caught else "caught nothing"
+        return f"{self.share:.0%} of the rules' time; {caught} {since}"
+
+
+def worth(con: duckdb.DuckDBPyConnection, contract: Contract, since: datetime | None) -> list[Worth]:
+    """Every rule of a staging table about rows, the dearest first. Seconds are for the newest partitions, about half a
+    million rows, each rule alone; rows are of each partition's latest load, finished since then."""
+    loads = [
+        load for load in latest_loads(con, contract.name)
+        if since is None or load.finished_at is None or load.finished_at >= since
+    ]  # fmt: skip
+    read = sum(load.rows_read for load in loads)
+    caught: dict[str, int] = {}
+    for load in loads:
+        for rule, rows in load.by_rule.items():
+            caught[rule] = caught.get(rule, 0) + rows
+    seconds = _seconds(con, contract, [load.partition_key for load in reversed(loads) if load.rows_read])
+    whole = sum(seconds.values()) or 1.0
+    rules = (*contract.row_rules, *(rule for rule in contract.rules if rule.kind == "key"))
+    found = [
+        Worth(rule.name, rule.action, took, took / whole, caught.get(rule.name, 0), read)
+        for rule in rules
+        for took in (seconds.get(rule.name, 0.0),)
+    ]
+    return sorted(found, key=lambda each: (-each.seconds, each.rule))
+
+
+def _seconds(con: duckdb.DuckDBPyConnection, contract: Contract, keys: list[str]) -> Mapping[str, float]:
+    chosen = _newest(con, contract, keys)
+    if not chosen:
+        return {}
+    partitions = [contract.partition.values(key) for key in chosen]
+    con.execute(f"CREATE OR REPLACE TEMP TABLE weighed AS {typed_sql(contract, partitions)}")
+    nothing = _timed(con, "SELECT count(*) FROM weighed")
+    found = {}
+    for compiled in compile_rules(contract):
+        rule = compiled.rule
+        # What a cast costs is making the value; whether it broke is then seen at once.
+        what = typed_value(contract.columns[rule.columns[0]]) + " IS NULL" if rule.kind == "cast" else compiled.broken
+        found[rule.name] = max(_timed(con, f"SELECT count_if({what}) FROM weighed") - nothing, 0.0)
+    for fk in contract.foreign_keys:
+        layer, _, table = fk.references.partition(".")
+        parents = f"(SELECT DISTINCT {ident(fk.to)} AS id FROM lake.{ident(layer)}.{ident(table)})"
+        joined = f"SELECT count(id) FROM weighed LEFT JOIN {parents} ON {ident(fk.column)} = id"
+        found[f"{fk.column}.exists"] += max(_timed(con, joined) - nothing, 0.0)
+    if contract.key:
+        grouped = f"SELECT 1 FROM weighed GROUP BY {names(contract.key.columns)} HAVING count(*) > 1"
+        found["key"] = max(_timed(con, f"SELECT count(*) FROM ({grouped})") - nothing, 0.0)
+    con.execute("DROP TABLE weighed")
+    return found
+
+
+def _newest(con: duckdb.DuckDBPyConnection, contract: Contract, keys: list[str]) -> list[str]:
+    """Partitions from the newest on, up to about half a million rows."""
+    raw = {load.partition_key: load.rows_read for load in latest_loads(con, f"raw.{contract.table}")}
+    chosen: list[str] = []
+    rows = 0
+    for key in sorted(keys, reverse=True):
+        if chosen and rows + raw.get(key, 0) > SAMPLE_ROWS:
+            break
+        chosen.append(key)
+        rows += raw.get(key, 0)
+    return chosen
+
+
+def _timed(con: duckdb.DuckDBPyConnection, sql: str) -> float:
+    taken = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        con.execute(sql).fetchall()
+        taken.append(time.perf_counter() - started)
+    return median(taken)
