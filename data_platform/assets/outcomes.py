@@ -30,8 +30,13 @@ def partition_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
 def report(
     context: dg.AssetExecutionContext, key: dg.AssetKey, outcomes: Sequence[Outcome]
 ) -> dg.MaterializeResult[None]:
-    """Records one outcome per partition of one asset. Raises `dagster.Failure` naming the partitions that failed,
-    after the good ones are recorded; a permanent failure, so Dagster does not retry it."""
+    """Records one outcome per partition of one asset, and a materialisation of each further partition that the load
+    changed. Raises `dagster.Failure` naming the partitions that failed, after the good ones are recorded; a permanent
+    failure, so Dagster does not retry it."""
+    own = set(partition_keys(context))
+    for other in (outcome for outcome in outcomes if outcome.partition_key not in own):
+        context.log_event(_materialization(key, other))
+    outcomes = [outcome for outcome in outcomes if outcome.partition_key in own]
     result = collect(context, key, outcomes)
     failed = [outcome for outcome in outcomes if not outcome.committed]
     if failed:
@@ -61,12 +66,14 @@ def log_good(context: dg.AssetExecutionContext, key: dg.AssetKey, outcomes: Sequ
     """Logs the materialisations of the good partitions and every verdict, for a step that is about to raise."""
     for outcome in outcomes:
         if outcome.committed:
-            context.log_event(
-                dg.AssetMaterialization(key, partition=outcome.partition_key or None, metadata=load_metadata(outcome))
-            )
+            context.log_event(_materialization(key, outcome))
     _log_partition_checks(context, key, outcomes)
     for verdict in _verdicts(context, key, outcomes):
         context.log_event(_evaluation(key, verdict, None))
+
+
+def _materialization(key: dg.AssetKey, outcome: Outcome) -> dg.AssetMaterialization:
+    return dg.AssetMaterialization(key, partition=outcome.partition_key or None, metadata=load_metadata(outcome))
 
 
 def failure(failed: Mapping[dg.AssetKey, Sequence[Outcome]], keys: Sequence[str]) -> dg.Failure:

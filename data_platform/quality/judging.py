@@ -59,16 +59,19 @@ class Judge:
 
 
 def judge(
-    con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Sequence[Values], patches: str | None = None
-) -> None:
+    con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Sequence[Values], patches: str | None = None,
+    unmoved: Sequence[Values] = (),
+) -> None:  # fmt: skip
     """Makes `judged`, `fates` and `routed` for these partitions of the contract's raw table. `patches` is a query of
-    the patches to apply, at most one per record, with the columns of `ops.patches`."""
+    the patches to apply, at most one per record, with the columns of `ops.patches`. Of two partitions that have a key
+    the earlier one keeps it, in whichever order they are loaded: `later_holders` names those to judge along with these;
+    later ones among `unmoved` keep theirs."""
     contract = judging.contract
     con.execute("DROP VIEW IF EXISTS routed")
     con.execute(f"CREATE OR REPLACE TEMP TABLE judged AS {_judged_sql(judging, partitions, patches)}")
     con.execute("CREATE OR REPLACE TEMP TABLE fates (id BIGINT, fate VARCHAR, reason VARCHAR)")
     if contract.key:
-        _decide_keys(con, judging, partitions)
+        _decide_keys(con, judging, partitions, unmoved)
     con.execute(f"""
         CREATE TEMP VIEW routed AS
         SELECT judged.* REPLACE (
@@ -156,7 +159,9 @@ def _references(contract: Contract) -> tuple[str, str]:
     return selects, joins
 
 
-def _decide_keys(con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Sequence[Values]) -> None:
+def _decide_keys(
+    con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Sequence[Values], unmoved: Sequence[Values]
+) -> None:
     """Fills `fates`: rules first, then conflicts with other partitions, then the latest of what is left."""
     contract = judging.contract
     assert contract.key is not None
@@ -172,7 +177,7 @@ def _decide_keys(con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Seq
     place = f"row({names(by)})" if by else "row(1)"
     latest = f"{ident(contract.event_time)} DESC NULLS LAST, " if contract.event_time else ""
     if whole_table:
-        _decide_taken(con, contract, candidates, partitions)
+        _decide_taken(con, contract, candidates, partitions, unmoved)
     con.execute(f"""
         INSERT INTO fates
         WITH rivals AS (
@@ -184,25 +189,43 @@ def _decide_keys(con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Seq
                 PARTITION BY {names(alike)}, place ORDER BY {latest}_file DESC, _record DESC) AS rank
             FROM rivals)
         SELECT id, CASE WHEN place <> first_place THEN 'conflict' ELSE 'merged' END,
-            CASE WHEN place <> first_place THEN 'the partition ' || {_place_text("first_place")} || ' of this load has it already' END
+            CASE WHEN place <> first_place THEN 'the partition ' || {_place_text("first_place")} || ' has it already' END
         FROM ranked WHERE place <> first_place OR rank > 1""")
     _keep_rows_in_conflict(con, contract, partitions)
 
 
 def _decide_taken(
-    con: duckdb.DuckDBPyConnection, contract: Contract, candidates: str, partitions: Sequence[Values]
-) -> None:
-    """Rows whose key another partition of the table, outside this load, holds already."""
+    con: duckdb.DuckDBPyConnection, contract: Contract, candidates: str, partitions: Sequence[Values],
+    unmoved: Sequence[Values],
+) -> None:  # fmt: skip
+    """Makes `taken`: rows whose key another partition of the table, outside this load, holds already, and whether that
+    one keeps it. Earlier ones do."""
     assert contract.key is not None
     same = " AND ".join(f"c.{ident(part)} IS NOT DISTINCT FROM t.{ident(part)}" for part in contract.key.columns)
     by = contract.partition.columns
+    stays = f"({in_partitions(contract, unmoved)})" if unmoved else "false"
+    own, theirs = (", ".join(f"{side}.{ident(name)}" for name in by) for side in "ct")
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE taken AS
+        SELECT c.id, t.* EXCLUDE ({names(contract.key.columns)}, stays), row({theirs}) < row({own}) OR t.stays AS keeps
+        FROM {candidates} AS c JOIN (
+            SELECT {names(contract.key.columns)}, {names(by)}, {stays} AS stays
+            FROM {table_name(contract.name).sql} WHERE NOT {in_partitions(contract, partitions)}) AS t ON {same}""")
     con.execute(f"""
         INSERT INTO fates
-        SELECT c.id, 'conflict', 'the partition ' || {_place_text("min(t.place)")} || ' has it already'
-        FROM {candidates} AS c JOIN (
-            SELECT {names(contract.key.columns)}, row({names(by)}) AS place FROM {table_name(contract.name).sql}
-            WHERE NOT {in_partitions(contract, partitions)}) AS t ON {same}
-        GROUP BY c.id""")
+        SELECT id, 'conflict', 'the partition ' || {_place_text(f"min(row({names(by)}))")} || ' has it already'
+        FROM taken WHERE keeps GROUP BY id""")
+
+
+def later_holders(con: duckdb.DuckDBPyConnection, contract: Contract) -> list[Values]:
+    """Partitions outside the load whose rows lose their key to a row that was just judged as accepted."""
+    if contract.key is None or contract.key.scope != "table" or not contract.partition.columns:
+        return []
+    by = names(contract.partition.columns)
+    rows = con.execute(
+        f"SELECT DISTINCT {by} FROM taken WHERE id NOT IN (SELECT id FROM fates) ORDER BY ALL"
+    ).fetchall()
+    return [dict(zip(contract.partition.columns, place, strict=True)) for place in rows]
 
 
 def _keep_rows_in_conflict(con: duckdb.DuckDBPyConnection, contract: Contract, partitions: Sequence[Values]) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -29,7 +29,7 @@ from data_platform.lake.storage import storage_errors
 from data_platform.quality.aside import QUARANTINE_COLUMNS, quarantine_sql, status_sql
 from data_platform.quality.bands import History
 from data_platform.quality.compiler import mask_of
-from data_platform.quality.judging import Judge, committed_loads, judge, refuse_taken_keys
+from data_platform.quality.judging import Judge, committed_loads, judge, later_holders, refuse_taken_keys
 from data_platform.quality.measures import history_of, measure_sql, measured, verdicts
 from data_platform.quality.results import rule_results, samples
 
@@ -53,7 +53,12 @@ class Job:
     con: duckdb.DuckDBPyConnection
     judging: Judge
     run_id: str
-    read: Mapping[str, int]
+    read: dict[str, int] = field(default_factory=dict)
+
+    def look_up(self, keys: Sequence[str]) -> None:
+        """Fills `read` for these partitions, in their order, as far as raw has them."""
+        raw = {load.partition_key: load for load in latest_loads(self.con, f"raw.{self.contract.table}", keys=keys)}
+        self.read.update({key: raw[key].rows_read for key in keys if key in raw})
 
     @property
     def contract(self) -> Contract:
@@ -67,21 +72,23 @@ def screen(
     lake: Lake, contract: Contract, keys: Sequence[str], run_id: str, on_done: OnDone | None = None
 ) -> list[Outcome]:
     """Loads these partitions of a staging table from raw. One outcome per key, in the order of `keys`;
-    failed partitions keep the rows they had. Never raises for a bad partition, only for a bad contract."""
+    failed partitions keep the rows they had. Later partitions that lost a key to these were screened again too, and
+    follow. Never raises for a bad partition, only for a bad contract."""
     judging = Judge.of(contract)
     with lake.connect() as con:
         ensure_tables(lake, con, contract)
-        raw = {load.partition_key: load for load in latest_loads(con, f"raw.{contract.table}", keys=keys)}
-        job = Job(lake, con, judging, run_id, {key: raw[key].rows_read for key in keys if key in raw})
+        job = Job(lake, con, judging, run_id)
+        job.look_up(keys)
         outcomes: dict[str, Outcome] = {}
         for key in keys:
-            if key not in raw:
+            if key not in job.read:
                 cause = f"`raw.{contract.table}` has no committed load of `{key}`."
                 fix = f"data-platform backfill 'key:\"raw/{contract.table}\"' --from {key} --to {key}"
                 _keep(outcomes, [_failed(job, key, LoadFailed(cause, fix=fix), record=True)], on_done)
-        for chunk in _chunks(job):
+        for chunk in list(_chunks(job)):
             _keep(outcomes, _screen_chunk(job, chunk), on_done)
-    return [outcomes[key] for key in keys]
+    others = sorted(set(outcomes) - set(keys))
+    return [outcomes[key] for key in (*keys, *others)]
 
 
 def ensure_tables(lake: Lake, con: duckdb.DuckDBPyConnection, contract: Contract) -> None:
@@ -116,20 +123,22 @@ def _screen_chunk(job: Job, keys: list[str]) -> list[Outcome]:
     """Screens and commits; when a partition fails, the others are judged again without it, because a row of
     a partition that does not commit must not make another partition's row a duplicate."""
     done: list[Outcome] = []
+    unmoved: set[str] = set()
     while keys:
         try:
             with storage_errors(job.lake.attachment.data_path):
-                good, bad = _attempt(job, keys)
+                good, bad = _attempt(job, keys, unmoved)
         except ContractError:
             raise
         except Exception as error:
             if len(keys) == 1:
                 return [*done, _failed(job, keys[0], _as_ours(job, error), record=True)]
             return [*done, *(outcome for key in keys for outcome in _screen_chunk(job, [key]))]
-        done += bad
         if good:
             return done + good
         failed = {outcome.partition_key for outcome in bad}
+        done += [outcome for outcome in bad if outcome.partition_key in keys]
+        unmoved |= failed - set(keys)
         keys = [key for key in keys if key not in failed]
     return done
 
@@ -144,17 +153,17 @@ def _as_ours(job: Job, error: Exception) -> PlatformError:
     )
 
 
-def _attempt(job: Job, keys: list[str]) -> tuple[list[Outcome], list[Outcome]]:
-    """Judges the partitions; commits them all, or names those that fail and commits none."""
+def _attempt(job: Job, asked: list[str], unmoved: Collection[str]) -> tuple[list[Outcome], list[Outcome]]:
+    """Judges the partitions, and later ones that lose a key to them; commits them all, or names those that fail and
+    commits none."""
     for attempt in range(KEY_RETRIES):
         started = time.monotonic()
         seen = committed_loads(job.con, job.contract)
-        decided = latest_patches(job.contract.name) if has_patches(job.con, job.contract.name) else None
-        judge(job.con, job.judging, job.values(keys), decided)
+        keys = _judge(job, asked, unmoved)
         outcomes = _count(job, keys, started)
         bad = [outcome for outcome in outcomes if not outcome.committed]
         if bad:
-            job.lake.record_failures([outcome.load for outcome in bad])
+            job.lake.record_failures([outcome.load for outcome in bad if outcome.partition_key in asked])
             return [], bad
         try:
             _commit(job, keys, outcomes, seen)
@@ -164,6 +173,21 @@ def _attempt(job: Job, keys: list[str]) -> tuple[list[Outcome], list[Outcome]]:
             continue  # another load took a key first: judge again, against the table as it is now
         return outcomes, []
     raise AssertionError("unreachable")
+
+
+def _judge(job: Job, asked: list[str], unmoved: Collection[str]) -> list[str]:
+    """Judges, and returns the keys that were judged: those asked for and the later ones they draw in."""
+    contract, keys = job.contract, list(asked)
+    decided = latest_patches(contract.name) if has_patches(job.con, contract.name) else None
+    stay = set(unmoved)
+    while True:
+        judge(job.con, job.judging, job.values(keys), decided, job.values(sorted(stay)))
+        later = [contract.partition.key(place) for place in later_holders(job.con, contract)]
+        if not later:
+            return keys
+        job.look_up(later)
+        keys += [key for key in later if key in job.read]
+        stay |= {key for key in later if key not in job.read}  # without raw rows there is nothing to judge
 
 
 def _commit(job: Job, keys: list[str], outcomes: Sequence[Outcome], seen: int) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 from data_platform.contracts.registry import contract
@@ -93,6 +94,50 @@ def test_a_key_of_table_scope_is_kept_by_the_earlier_partition_and_said_so(lake,
     assert alone[0].load.content_hash == together[1].load.content_hash
     reason = rows(lake, "SELECT reasons FROM lake.quarantine.orders")
     assert reason == [(f"order_id is not unique: the partition {DAY} has it already",)]
+
+
+def test_the_order_in_which_days_are_loaded_does_not_decide_which_row_is_kept(lake, land):
+    load_customer(lake, land)
+    days = [DAY, NEXT, "2026-01-07"]
+    land("orders", days[0], [order(1), order(2)])
+    land("orders", days[1], [order(2, ordered_at=f"{NEXT} 08:00:00"), order(3, ordered_at=f"{NEXT} 08:00:00")])
+    land("orders", days[2], [order(number, ordered_at="2026-01-07 08:00:00") for number in (1, 2, 3, 4)])
+    model, found = contract("staging.orders"), set()
+    for loading in permutations(days):
+        for day in loading:
+            assert all(outcome.committed for outcome in screen(lake, model, [day], "run"))
+        kept = rows(lake, "SELECT arrival_date::VARCHAR, order_id FROM lake.staging.orders ORDER BY ALL")
+        aside = rows(lake, "SELECT arrival_date::VARCHAR, _record, reasons FROM lake.quarantine.orders ORDER BY ALL")
+        found.add((tuple(kept), tuple(aside)))
+        for table in ("staging.orders", "quarantine.orders"):
+            rows(lake, f"DELETE FROM lake.{table}")
+        rows(lake, "DELETE FROM lake.ops.loads WHERE asset = 'staging.orders'")
+    ((kept, aside),) = found
+    assert [day for day, _ in kept] == [DAY, DAY, NEXT, "2026-01-07"] and len(aside) == 4
+
+
+def test_a_later_day_that_loses_a_key_is_loaded_too_and_follows_in_the_outcomes(lake, land):
+    load_customer(lake, land)
+    land("orders", NEXT, [order(1, ordered_at=f"{NEXT} 08:00:00")])
+    screen(lake, contract("staging.orders"), [NEXT], "run")
+    land("orders", DAY, [order(1)])
+    own, other = screen(lake, contract("staging.orders"), [DAY], "again")
+    assert (own.partition_key, own.load.rows_accepted) == (DAY, 1)
+    assert (other.partition_key, other.load.rows_accepted, other.load.by_rule) == (NEXT, 0, {"key": 1})
+    assert other.load.business_days == () and own.load.run_id == other.load.run_id == "again"
+
+
+def test_a_later_day_that_cannot_be_screened_again_keeps_its_key_and_the_row_is_set_aside(lake, land):
+    load_customer(lake, land)
+    land("orders", NEXT, [order(1, ordered_at=f"{NEXT} 08:00:00")])
+    screen(lake, contract("staging.orders"), [NEXT], "run")
+    land("orders", NEXT, [order(1, ordered_at=f"{NEXT} 08:00:00")], read=7)
+    land("orders", DAY, [order(1), order(2)])
+    (own,) = screen(lake, contract("staging.orders"), [DAY], "again")
+    assert own.committed and (own.load.rows_accepted, own.load.by_rule) == (1, {"key": 1})
+    assert rows(lake, "SELECT reasons FROM lake.quarantine.orders") == [
+        (f"order_id is not unique: the partition {NEXT} has it already",)
+    ]
 
 
 def test_loading_a_day_again_gives_the_same_rows_and_hash_and_quarantines_nothing_twice(lake, land):
