@@ -13,6 +13,7 @@ from data_platform.cli.query import require_lake
 from data_platform.contracts.model import Contract
 from data_platform.contracts.registry import contracts
 from data_platform.errors import UsageError, did_you_mean
+from data_platform.lake.commit import snapshot_id
 from data_platform.lake.lake import get_lake
 from data_platform.lake.ledger import latest_loads
 from data_platform.lake.patches import Action
@@ -20,8 +21,6 @@ from data_platform.quality import decide, inbox
 from data_platform.quality.aside import STATUSES
 from data_platform.quality.inbox import Pick
 from data_platform.settings import Settings
-
-WAITING = ("open", "held", "fixed")
 
 
 def pick_of(
@@ -129,8 +128,9 @@ def replay_command(settings: Settings, pick: Pick, *, downstream: bool, form: Fo
     from data_platform.cli.plan import make_plan
 
     with _lake(settings, [pick]) as (con, picks):
-        keys = inbox.partitions(con, pick, WAITING) if picks else []
+        keys = inbox.partitions(con, pick, inbox.WAITING) if picks else []
         before = inbox.counts(con, Pick(pick.contract)) if picks else {}
+        version = snapshot_id(con)
         built = {load.asset for load in latest_loads(con)}
     if not keys:
         emit({"table": pick.contract.name, "moved": 0, "partitions": []}, form, [])
@@ -145,7 +145,7 @@ def replay_command(settings: Settings, pick: Pick, *, downstream: bool, form: Fo
     runs = [run.run_id for run in report.runs]
     with _lake(settings, [pick]) as (con, _):
         after = inbox.counts(con, Pick(pick.contract))
-        moved = sum(before.get(status, 0) - after.get(status, 0) for status in WAITING)
+        moved = inbox.left(con, pick.contract, version)
         action = Action("replay", pick.contract.name, moved, tuple(keys), str(pick), run_ids=tuple(runs))
         stale = [] if downstream else _stale(con, around, runs)
     decide.record(get_lake(), action)

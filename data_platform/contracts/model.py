@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import ibis
 import pandera.ibis as pa
@@ -23,10 +23,15 @@ from data_platform.contracts.measures import Measure, Threshold
 from data_platform.contracts.partitioning import UNPARTITIONED, Dimension, Partitioning
 from data_platform.errors import ContractError, did_you_mean
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Action = Literal["quarantine", "flag", "merge", "fail", "warn"]
 NullPolicy = Literal["pass", "fail"]
-RuleKind = Literal["parse", "cast", "not_null", "check", "row", "future", "late", "exists", "key", "measure", "band"]
-ROW_KINDS: tuple[RuleKind, ...] = ("parse", "cast", "not_null", "check", "row", "future", "late", "exists")
+RuleKind = Literal[
+    "parse", "cast", "not_null", "check", "row", "future", "late", "exists", "python", "key", "measure", "band"
+]
+ROW_KINDS: tuple[RuleKind, ...] = ("parse", "cast", "not_null", "check", "row", "future", "late", "exists", "python")
 AS_USUAL = "as_usual"
 ACTIONS: tuple[Action, ...] = ("quarantine", "flag", "merge", "fail", "warn")
 SHORT_NAMES: Mapping[str, str] = {
@@ -88,6 +93,17 @@ class ForeignKey:
 
 
 @dataclass(frozen=True)
+class PythonRule:
+    """A rule that only Python can judge: the slow path, since the rows leave the engine for it. `holds` gets batches of
+    these columns as a pandas frame, nulls included, and returns a boolean per row: whether it keeps the rule."""
+
+    name: str
+    columns: tuple[str, ...]
+    holds: Callable[[pd.DataFrame], pd.Series[bool]]
+    expected: str
+
+
+@dataclass(frozen=True)
 class Rule:
     """One rule of a contract. `expected` is for people; `check` is pandera's own declaration, where there is one. Rules
     of the kinds `measure` and `band` are about a partition, not about a row."""
@@ -101,6 +117,7 @@ class Rule:
     check: Check | None = None
     foreign_key: ForeignKey | None = None
     measure: Measure | None = None
+    python: PythonRule | None = None
     threshold: Threshold = NO_THRESHOLD
 
 
@@ -123,7 +140,7 @@ class Column:
 class Contract:
     """One table. `name` is `layer.table`; `event_time` the column that orders duplicates and judges lateness;
     `business_time` the column whose day a row belongs to in the marts (the event time, if it is not stated);
-    `quarantine_limit` a share of rows above which a load fails; `measures` what its partitions must keep as a whole;
+    `quarantine_limit` a share of rows above which a load fails; `measures` what its partitions must keep as a whole; `python_rules` what no engine can judge;
     `thresholds` when the rows that break a rule pass, or fail the load."""
 
     name: str
@@ -141,6 +158,7 @@ class Contract:
     actions: Mapping[str, Action] = field(default_factory=dict)
     nulls: Mapping[str, NullPolicy] = field(default_factory=dict)
     measures: tuple[Measure, ...] = ()
+    python_rules: tuple[PythonRule, ...] = ()
     thresholds: Mapping[str, Threshold] = field(default_factory=dict)
 
     @property
@@ -240,6 +258,8 @@ class Contract:
         for fk in self.foreign_keys:
             text = f"a `{fk.to}` of `{fk.references}`"
             found.append((f"{fk.column}.exists", "exists", (fk.column,), text, {"foreign_key": fk}))
+        for rule in self.python_rules:
+            found.append((rule.name, "python", rule.columns, rule.expected, {"python": rule}))
         if self.key:
             found.append(
                 ("key", "key", self.key.columns, f"{', '.join(self.key.columns)} once per {self.key.scope}", {})

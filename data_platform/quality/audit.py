@@ -26,6 +26,7 @@ from data_platform.quality.bands import History
 from data_platform.quality.compiler import broken_mask
 from data_platform.quality.judging import Judge, committed_loads, in_partitions, refuse_taken_keys
 from data_platform.quality.measures import history_of, measure_sql, measured, verdicts
+from data_platform.quality.python_rules import judge_in_python
 from data_platform.quality.results import rule_results, samples
 
 BLOCKING = ("quarantine", "fail", "merge")  # a mart has no quarantine: what may not be in it fails its partition
@@ -122,6 +123,7 @@ def _judge(candidate: Candidate) -> None:
         looked_up AS (SELECT typed.*{lookups} FROM typed {joins})
         SELECT {names(contract.columns)}, {broken_mask(candidate.judging.rules)} AS _broken FROM looked_up""")
     _refuse_foreign_partitions(candidate)
+    judge_in_python(con, contract, candidate.judging.rules)
     if contract.key:
         _mark_repeated_keys(candidate)
     row = ", ".join(f"{ident(name)} := {ident(name)}" for name in contract.columns)

@@ -15,6 +15,7 @@ from data_platform.lake.sql import ident, names, table_name, text, texts
 from data_platform.quality.aside import STATUSES
 from data_platform.quality.results import mask
 
+WAITING = ("open", "held", "fixed")
 Row = dict[str, Any]
 
 
@@ -116,6 +117,17 @@ def counts(con: duckdb.DuckDBPyConnection, pick: Pick) -> Mapping[str, int]:
     """Rows by status."""
     rows = con.execute(f"SELECT status, count(*) FROM {pick.table} WHERE {pick.where} GROUP BY ALL").fetchall()
     return {status: int(count) for status, count in rows}
+
+
+def left(con: duckdb.DuckDBPyConnection, contract: Contract, version: int) -> int:
+    """How many rows waited in this version of the lake and do so no more."""
+    table = Pick(contract).table
+    waiting = f"status IN (SELECT unnest({texts(WAITING)}))"
+    row = con.execute(f"""
+        SELECT count(*) FROM (
+            SELECT _file_hash, _record FROM {table} AT (VERSION => {int(version)}) WHERE {waiting}
+            EXCEPT SELECT _file_hash, _record FROM {table} WHERE {waiting})""").fetchone()
+    return int(row[0]) if row else 0
 
 
 def arrived(con: duckdb.DuckDBPyConnection, contract: Contract) -> list[str]:

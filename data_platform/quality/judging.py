@@ -17,6 +17,7 @@ from data_platform.contracts.partitioning import Values
 from data_platform.errors import KeyConflict
 from data_platform.lake.sql import ident, names, partition_text, partitions_condition, table_name, text
 from data_platform.quality.compiler import CompiledRule, broken_mask, compile_rules, mask_of, raw_text, typed_value
+from data_platform.quality.python_rules import judge_in_python
 
 ORIGIN = ("_file", "_file_hash", "_record", "_offset", "_bytes")
 
@@ -69,9 +70,11 @@ def judge(
     contract = judging.contract
     con.execute("DROP VIEW IF EXISTS routed")
     con.execute(f"CREATE OR REPLACE TEMP TABLE judged AS {_judged_sql(judging, partitions, patches)}")
+    judge_in_python(con, contract, judging.rules)
     con.execute("CREATE OR REPLACE TEMP TABLE fates (id BIGINT, fate VARCHAR, reason VARCHAR)")
     if contract.key:
         _decide_keys(con, judging, partitions, unmoved)
+    _keep_rows(con, contract, partitions)
     con.execute(f"""
         CREATE TEMP VIEW routed AS
         SELECT judged.* REPLACE (
@@ -191,7 +194,6 @@ def _decide_keys(
         SELECT id, CASE WHEN place <> first_place THEN 'conflict' ELSE 'merged' END,
             CASE WHEN place <> first_place THEN 'the partition ' || {_place_text("first_place")} || ' has it already' END
         FROM ranked WHERE place <> first_place OR rank > 1""")
-    _keep_rows_in_conflict(con, contract, partitions)
 
 
 def _decide_taken(
@@ -228,16 +230,16 @@ def later_holders(con: duckdb.DuckDBPyConnection, contract: Contract) -> list[Va
     return [dict(zip(contract.partition.columns, place, strict=True)) for place in rows]
 
 
-def _keep_rows_in_conflict(con: duckdb.DuckDBPyConnection, contract: Contract, partitions: Sequence[Values]) -> None:
-    """Rows that only the key rule sets aside have no `_row` yet: fetch it from raw, for these few."""
-    if con.execute("SELECT 1 FROM fates WHERE fate = 'conflict' LIMIT 1").fetchone() is None:
+def _keep_rows(con: duckdb.DuckDBPyConnection, contract: Contract, partitions: Sequence[Values]) -> None:
+    """Rows that only the key or a Python rule sets aside have no `_row` yet: fetch it from raw, for these few."""
+    late = "(judged.rowid IN (SELECT id FROM fates WHERE fate = 'conflict') OR _broken <> 0) AND judged._row IS NULL"
+    if con.execute(f"SELECT 1 FROM judged WHERE {late} LIMIT 1").fetchone() is None:
         return
     con.execute(f"""
         UPDATE judged SET _row = raw.text FROM (
             SELECT _file_hash, _record, to_json({row_pack(contract)})::VARCHAR AS text
             FROM lake.raw.{ident(contract.table)} WHERE {in_partitions(contract, partitions)}) AS raw
-        WHERE judged.rowid IN (SELECT id FROM fates WHERE fate = 'conflict') AND judged._row IS NULL
-            AND judged._file_hash = raw._file_hash AND judged._record = raw._record""")
+        WHERE {late} AND judged._file_hash = raw._file_hash AND judged._record = raw._record""")
 
 
 def _place_text(place: str) -> str:

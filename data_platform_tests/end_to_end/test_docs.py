@@ -21,7 +21,10 @@ from data_platform.settings import PROJECT_ROOT
 from data_platform_tests.serving import ask, serving
 
 BIN = Path(sys.executable).parent
-PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (PROJECT_ROOT / "docs").glob("*.md")))
+PAGES = (
+    "README.md",
+    *sorted(path.relative_to(PROJECT_ROOT).as_posix() for path in (PROJECT_ROOT / "docs").rglob("*.md")),
+)
 SERVERS = {"dg dev", "dagster dev -w workspace.yaml"}
 UI = "http://127.0.0.1:3000"  # what both servers take when nothing is said, and what the README names
 DAYS = 7
