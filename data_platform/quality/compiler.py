@@ -13,6 +13,7 @@ from typing import Any
 import ibis
 import sqlglot
 from ibis.backends.sql.datatypes import DuckDBType
+from pandera.api.checks import Check
 from pandera.api.ibis.types import IbisData
 from sqlglot import expressions as exp
 
@@ -21,7 +22,8 @@ from data_platform.contracts.partitioning import Dimension
 from data_platform.errors import ContractError
 from data_platform.lake.sql import ident, text
 
-_OFFSET = r":[0-9]{2}([.][0-9]+)?\s*(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
+_ZONED = r":[0-9]{2}([.][0-9]+)?\s*(Z|UTC|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)$"
+_PLAIN = r"^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([T ]+[0-9:.]+)?$"  # any other offset the cast would drop or shift by
 MAX_RULES = 62  # one bit each in a UBIGINT; two are for the key and for what was discarded
 
 
@@ -70,8 +72,8 @@ def typed_value(column: Column) -> str:
         return _in_calendar(_where(f"regexp_full_match({value}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}')", cast))
     if kind == "TIMESTAMP":
         utc = f"make_timestamp(epoch_us(TRY_CAST({value} AS TIMESTAMPTZ)))"
-        plain = _where(f"regexp_matches({value}, '^[0-9]{{4}}-')", cast)
-        return _in_calendar(f"CASE WHEN regexp_matches({value}, {text(_OFFSET)}) THEN {utc} ELSE {plain} END")
+        plain = _where(f"regexp_matches({value}, {text(_PLAIN)})", cast)
+        return _in_calendar(f"CASE WHEN regexp_matches({value}, {text(_ZONED)}) THEN {utc} ELSE {plain} END")
     return cast
 
 
@@ -145,7 +147,7 @@ def _expression(contract: Contract, rule: Rule) -> str:
         raise ContractError(f"`{contract.name}`: the rule `{rule.name}` is element-wise Python, which no engine can run.",
                             fix="write it as an ibis expression over `data.table`")  # fmt: skip
     try:
-        result = check._check_fn(IbisData(table, key), **check._check_kwargs)
+        result = check._check_fn(IbisData(table, key), **_arguments(check))
         column = _as_column(result)
         statement = sqlglot.parse_one(ibis.to_sql(table.select(verdict=column), dialect="duckdb"), read="duckdb")
     except ContractError:
@@ -159,6 +161,18 @@ def _expression(contract: Contract, rule: Rule) -> str:
     for node in verdict.find_all(exp.Column):
         node.set("table", None)
     return str(verdict.sql(dialect="duckdb"))
+
+
+def _arguments(check: Check) -> dict[str, Any]:
+    """A check's arguments, so that ibis judges as pandas does: a pattern is anchored as a whole (`^a|b` finds a `b`
+    anywhere), and a NULL among the allowed values does not make every verdict NULL."""
+    arguments = dict(check._check_kwargs)
+    if check.name == "str_matches":
+        arguments["pattern"] = f"^(?:{arguments['pattern']})"
+    if check.name in ("isin", "notin"):
+        (name,) = arguments
+        arguments[name] = [value for value in arguments[name] if value is not None]
+    return arguments
 
 
 def _as_column(result: Any) -> Any:
