@@ -6,7 +6,7 @@ states what belongs to the table: grain, key, partition, owner, actions. Everyth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Action = Literal["quarantine", "flag", "merge", "fail", "warn"]
 NullPolicy = Literal["pass", "fail"]
+Decimal = Literal[".", ","]
 RuleKind = Literal[
     "parse", "cast", "not_null", "check", "row", "future", "late", "exists", "python", "key", "measure", "band"
 ]
@@ -47,24 +48,30 @@ DEFAULT_ACTIONS: Mapping[RuleKind, Action] = {"late": "flag", "band": "warn"}
 
 @dataclass(frozen=True)
 class ColumnMeta:
-    """What a column carries beyond pandera: the source's name for it, its text format, its PII class."""
+    """What a column carries beyond pandera: the source's names for it, how its text is written, its PII class."""
 
     source: str | None = None
-    format: str | None = None
+    aliases: tuple[str, ...] = ()
+    format: tuple[str, ...] = ()
+    decimal: Decimal = "."
     pii: str | None = None
     required: bool = True
 
 
 def column(
-    *, description: str, source: str | None = None, format: str | None = None, pii: str | None = None,
-    required: bool = True, **checks: Any,
+    *, description: str, source: str | None = None, aliases: Sequence[str] = (), format: str | Sequence[str] = (),
+    decimal: Decimal = ".", pii: str | None = None, required: bool = True, **checks: Any,
 ) -> Any:  # fmt: skip
-    """A pandera field with the platform's metadata. `source` is the header in the drop file when it differs;
-    `format` a strptime format for dates kept as text; `required=False` lets a file leave the column out.
+    """A pandera field with the platform's metadata. `source` is the header in the drop file when it differs, `aliases`
+    other headers that mean the same, such as last year's; `format` a strptime format for dates kept as text, or
+    several of which the first that fits counts; `decimal` the sign before the decimals of a number;
+    `required=False` lets a file leave the column out.
     `unique=True` is refused: pandera.ibis ignores it; state a `Key` instead."""
     if checks.get("unique"):
         raise ContractError("`unique=True` is silently ignored by pandera.ibis.", fix="state `key=Key(…)` in `@table`")
-    return pa.Field(description=description, metadata={META: ColumnMeta(source, format, pii, required)}, **checks)
+    formats = (format,) if isinstance(format, str) else tuple(format)
+    meta = ColumnMeta(source, tuple(aliases), formats, decimal, pii, required)
+    return pa.Field(description=description, metadata={META: meta}, **checks)
 
 
 @dataclass(frozen=True)
@@ -130,7 +137,9 @@ class Column:
     nullable: bool
     description: str
     source: str
-    format: str | None
+    aliases: tuple[str, ...]
+    format: tuple[str, ...]
+    decimal: Decimal
     pii: str | None
     required: bool
     checks: tuple[Check, ...]
@@ -283,6 +292,12 @@ def table(
     def register(model: type[pa.DataFrameModel]) -> type[pa.DataFrameModel]:
         stated.setdefault("business_time", stated.get("event_time"))
         contract = Contract(name=name, model=model, grain=grain, owner=owner, **stated)
+        headers = [header for column in contract.columns.values() for header in (column.source, *column.aliases)]
+        twice = next((header for place, header in enumerate(headers) if header in headers[:place]), None)
+        if twice is not None:
+            raise ContractError(
+                f"`{name}` has two columns for the header `{twice}`.", fix="give each its own source or alias"
+            )
         unknown = [action for action in contract.actions.values() if action not in ACTIONS]
         if unknown:
             raise ContractError(f"`{name}` uses an unknown action `{unknown[0]}`.{did_you_mean(unknown[0], ACTIONS)}")
@@ -300,8 +315,8 @@ def _column(name: str, spec: Any) -> Column:
     meta: ColumnMeta = (spec.metadata or {}).get(META) or ColumnMeta()
     return Column(
         name=name, duckdb_type=duckdb_type(spec.dtype.type), nullable=bool(spec.nullable),
-        description=spec.description or "", source=meta.source or name, format=meta.format, pii=meta.pii,
-        required=meta.required, checks=tuple(spec.checks),
+        description=spec.description or "", source=meta.source or name, aliases=meta.aliases,
+        format=meta.format, decimal=meta.decimal, pii=meta.pii, required=meta.required, checks=tuple(spec.checks),
     )  # fmt: skip
 
 

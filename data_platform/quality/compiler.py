@@ -20,7 +20,7 @@ from sqlglot import expressions as exp
 from data_platform.contracts.model import Column, Contract, Rule
 from data_platform.contracts.partitioning import Dimension
 from data_platform.errors import ContractError
-from data_platform.lake.sql import ident, text
+from data_platform.lake.sql import ident, text, texts
 
 _ZONED = r":[0-9]{2}([.][0-9]+)?\s*(Z|UTC|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)$"
 _PLAIN = r"^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([T ]+[0-9:.]+)?$"  # any other offset the cast would drop or shift by
@@ -55,6 +55,8 @@ def typed_value(column: Column) -> str:
     UTC; of a second's fraction six digits are kept.
     """
     value = ident(f"raw:{column.name}")
+    if column.decimal == "," and column.duckdb_type.startswith(("DECIMAL", "DOUBLE", "FLOAT")):
+        value = f"CASE WHEN NOT contains({value}, '.') THEN replace({value}, ',', '.') END"
     kind = column.duckdb_type
     cast = f"TRY_CAST({value} AS {kind})"
     if kind == "VARCHAR":
@@ -67,7 +69,7 @@ def typed_value(column: Column) -> str:
     if kind in ("DOUBLE", "FLOAT"):
         return _where(f"isfinite(TRY_CAST({value} AS DOUBLE))", cast)
     if column.format:
-        return _in_calendar(f"CAST(try_strptime({value}, {text(column.format)}) AS {kind})")
+        return _in_calendar(f"CAST(try_strptime({value}, {texts(column.format)}) AS {kind})")
     if kind == "DATE":
         return _in_calendar(_where(f"regexp_full_match({value}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}')", cast))
     if kind == "TIMESTAMP":

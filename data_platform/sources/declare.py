@@ -23,7 +23,7 @@ _PLAIN = " !\"#$&'()+,-.:;<=>@[]^_`{|}~"
 class Feed:
     """The files of one table. `contract` is its staging table; `path` a template under the landing folder, in which
     `{key}` stands for the partition key. With `split_by`, a source column, one file holds many partitions: a record
-    belongs to the partition of that column's value (read with `split_format`, a strptime format, or as ISO 8601),
+    belongs to the partition of that column's value (read with the first of `split_format` that fits, strptime formats, or as ISO 8601),
     and to the first partition of the table when the value is no date or outside the table's range."""
 
     contract: str
@@ -32,7 +32,7 @@ class Feed:
     delimiter: str = ","
     encoding: str = "utf-8"
     split_by: str | None = None
-    split_format: str | None = None
+    split_format: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.split_by is not None and KEY in self.path:

@@ -6,6 +6,8 @@ lines file, a row of a Parquet file; blank lines are none. `records` counts them
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,13 +22,14 @@ from data_platform.sources import reader_jsonl as jsonl
 from data_platform.sources.declare import Feed
 from data_platform.sources.reader_parquet import read_parquet
 from data_platform.sources.reader_scan import Scan, check_unchanged, scan
-from data_platform.sources.reader_spool import Layout, Spool, lay_out
+from data_platform.sources.reader_spool import Layout, Spool, lay_out, missing_column
 
 
 @dataclass(frozen=True)
 class FileRead:
     """What a file gave. `file` is its path relative to the landing folder; `spool` a Parquet file of its records in
-    order; `extra_columns` are in the file and unknown to the contract; `is_fast` tells which path read it."""
+    order; `extra_columns` are in the file and unknown to the contract; `aliases` are other headers of the file that
+    mean one of the `columns`; `is_fast` tells which path read it."""
 
     file: str
     file_hash: str
@@ -35,8 +38,10 @@ class FileRead:
     set_aside: int
     extra_columns: tuple[str, ...]
     columns: tuple[str, ...]
+    aliases: Mapping[str, tuple[str, ...]]
     spool: Path
     is_fast: bool
+    missing: tuple[str, ...] = ()
 
     def discard(self) -> None:
         """Removes the spool, once it is staged."""
@@ -47,12 +52,28 @@ class FileRead:
     def relation(self) -> str:
         """A query of the raw columns: source columns as VARCHAR, then `_file`, `_file_hash`, `_record` (from 1),
         `_offset`, `_bytes`, `_defect`, `_extra`."""
-        chosen = ", ".join(ident(column) for column in self.columns)
+        chosen = ", ".join(self._value(column) for column in self.columns)
         return (
             f"SELECT {chosen}, {text(self.file)} AS _file, {text(self.file_hash)} AS _file_hash, "
-            "file_row_number + 1 AS _record, _offset, _bytes, _defect, _extra "
+            f"file_row_number + 1 AS _record, _offset, _bytes, _defect, {self._extra} AS _extra "
             f"FROM read_parquet({text(str(self.spool))}, file_row_number=true, hive_partitioning=false)"
         )
+
+    def _value(self, column: str) -> str:
+        """The column's text; under another header the reader kept it among the extra columns."""
+        others = [f"json_extract_string(_extra, {_path(alias)})" for alias in self.aliases.get(column, ())]
+        return f"coalesce({', '.join([ident(column), *others])}) AS {ident(column)}" if others else ident(column)
+
+    @property
+    def _extra(self) -> str:
+        known = {alias: None for aliases in self.aliases.values() for alias in aliases}
+        if not known:
+            return "_extra"
+        return f"nullif(json_merge_patch(_extra, {text(json.dumps(known))})::VARCHAR, '{{}}')"
+
+
+def _path(name: str) -> str:
+    return text(f'$."{name}"')
 
 
 def read_feed(
@@ -65,7 +86,7 @@ def read_feed(
     found = scan(landing / file, file)
     try:
         with storage_errors(spool.parent):
-            read = _read(con, feed, contract, found, file, spool)
+            read = _known_by_aliases(contract, _read(con, feed, contract, found, file, spool))
         check_unchanged(found, file)
     except SourceError as error:
         error.file_hash = found.sha256
@@ -76,8 +97,8 @@ def read_feed(
 def _read(
     con: duckdb.DuckDBPyConnection, feed: Feed, contract: Contract, found: Scan, file: str, spool: Path
 ) -> FileRead:
-    required = {column.source: column.required for column in contract.columns.values()}
     source = _alias(found, spool)
+    required = {column.source: column.required and not column.aliases for column in contract.columns.values()}
     if feed.format == "parquet":
         return _file_read(file, found, *read_parquet(con, source, file, required, spool), spool)
     if feed.format == "jsonl":
@@ -102,7 +123,32 @@ def _read(
 def _file_read(
     file: str, found: Scan, layout: Layout, records: int, spool: Path, set_aside: int = 0, *, is_fast: bool = True
 ) -> FileRead:
-    return FileRead(file, found.sha256, found.size, records, set_aside, layout.extra, layout.known, spool, is_fast)
+    known = layout.known
+    return FileRead(
+        file, found.sha256, found.size, records, set_aside, layout.extra, known, {}, spool, is_fast, layout.missing
+    )
+
+
+def _known_by_aliases(contract: Contract, read: FileRead) -> FileRead:
+    """The read with its extra columns that are another header of a column. Raises `SourceError` for a required column
+    that the file has under none of its names."""
+    found = {
+        column.source: tuple(alias for alias in column.aliases if alias in read.extra_columns)
+        for column in contract.columns.values()
+        if column.aliases
+    }
+    for column in contract.columns.values():
+        if (
+            column.aliases
+            and column.required
+            and column.source in read.missing
+            and not found[column.source]
+            and read.records
+        ):
+            raise missing_column(read.file, column.source, read.extra_columns)
+    used = {alias for aliases in found.values() for alias in aliases}
+    extra = tuple(name for name in read.extra_columns if name not in used)
+    return replace(read, extra_columns=extra, aliases={column: names for column, names in found.items() if names})
 
 
 def _second(spool: Path) -> Path:

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from data_platform.contracts.partitioning import Dimension, Partitioning
 from data_platform.errors import ContractError
-from data_platform.lake.sql import ident, text
+from data_platform.lake.sql import ident, text, texts
 from data_platform.sources.declare import Feed
 
 
@@ -23,7 +23,7 @@ def partition_sql(feed: Feed, partitioning: Partitioning, start: date) -> tuple[
         known = ", ".join(text(key) for key in dimension.keys)
         return dimension.column, f"CASE WHEN {column} IN ({known}) THEN {column} ELSE {text(dimension.keys[0])} END"
     parsed = (
-        f"try_strptime({column}, {text(feed.split_format)})"
+        f"try_strptime({column}, {texts(feed.split_format)})"
         if feed.split_format
         else f"try_cast({column} AS TIMESTAMP)"
     )
