@@ -19,6 +19,7 @@ import duckdb
 from data_platform.contracts.model import Contract
 from data_platform.contracts.partitioning import Values
 from data_platform.errors import ContractError, KeyConflict, LoadFailed, PlatformError
+from data_platform.lake.commit import Check
 from data_platform.lake.hashing import HASH_ALGORITHM, content_hash_sql
 from data_platform.lake.lake import Lake, Slice, StagedFile
 from data_platform.lake.ledger import latest_loads, utc_now
@@ -29,6 +30,7 @@ from data_platform.lake.storage import storage_errors
 from data_platform.quality.aside import QUARANTINE_COLUMNS, quarantine_sql, status_sql
 from data_platform.quality.compiler import mask_of
 from data_platform.quality.judging import Judge, committed_loads, judge, refuse_taken_keys
+from data_platform.quality.recording import both, recording
 from data_platform.quality.results import rule_results, samples
 
 STAGING_ORIGIN: Mapping[str, str] = {
@@ -45,13 +47,15 @@ OnDone = Callable[[Outcome], None]
 
 @dataclass(frozen=True)
 class Job:
-    """What one call of `screen` works with. `read` is rows read at the source, by partition key."""
+    """What one call of `screen` works with. `read` is rows read at the source, by partition key; `record` keeps the
+    contract in the ledger, when it is another than the last."""
 
     lake: Lake
     con: duckdb.DuckDBPyConnection
     judging: Judge
     run_id: str
     read: Mapping[str, int]
+    record: Check | None = None
 
     @property
     def contract(self) -> Contract:
@@ -70,7 +74,8 @@ def screen(
     with lake.connect() as con:
         ensure_tables(lake, con, contract)
         raw = {load.partition_key: load for load in latest_loads(con, f"raw.{contract.table}", keys=keys)}
-        job = Job(lake, con, judging, run_id, {key: raw[key].rows_read for key in keys if key in raw})
+        read = {key: raw[key].rows_read for key in keys if key in raw}
+        job = Job(lake, con, judging, run_id, read, recording(con, contract, run_id))
         outcomes: dict[str, Outcome] = {}
         for key in keys:
             if key not in raw:
@@ -180,7 +185,8 @@ def _commit(job: Job, keys: list[str], outcomes: Sequence[Outcome], seen: int) -
     whole_table = contract.key is not None and contract.key.scope == "table"
     # Inside the transaction the ledger holds our own loads too.
     check = partial(refuse_taken_keys, contract, job.values(keys), seen + len(outcomes)) if whole_table else None
-    job.lake.commit(slices, [outcome.load for outcome in outcomes], check=check, message=f"screen {contract.name}")
+    loads = [outcome.load for outcome in outcomes]
+    job.lake.commit(slices, loads, check=both(check, job.record), message=f"screen {contract.name}")
 
 
 def _stage(job: Job, table: str, sql: str) -> list[StagedFile]:
