@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from data_platform.cli.contract import contract
 from data_platform.cli.output import Format
 from data_platform.cli.quarantine import quarantine
 from data_platform.cli.typed import FormatOption, command
@@ -26,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(quarantine, name="quarantine")
+app.add_typer(contract, name="contract")
 YESTERDAY = "yesterday"
 
 

@@ -59,16 +59,20 @@ class Judge:
 
 
 def judge(
-    con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Sequence[Values], patches: str | None = None
-) -> None:
+    con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Sequence[Values], patches: str | None = None,
+    absent: Sequence[str] = (),
+) -> None:  # fmt: skip
     """Makes `judged`, `fates` and `routed` for these partitions of the contract's raw table. `patches` is a query of
-    the patches to apply, at most one per record, with the columns of `ops.patches`."""
+    the patches to apply, at most one per record, with the columns of `ops.patches`; `absent` are source columns that the
+    raw table does not have yet: their texts are looked for among what no contract knew."""
     contract = judging.contract
     con.execute("DROP VIEW IF EXISTS routed")
-    con.execute(f"CREATE OR REPLACE TEMP TABLE judged AS {_judged_sql(judging, partitions, patches)}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE judged AS {_judged_sql(judging, partitions, patches, absent)}")
     con.execute("CREATE OR REPLACE TEMP TABLE fates (id BIGINT, fate VARCHAR, reason VARCHAR)")
     if contract.key:
         _decide_keys(con, judging, partitions)
+        if not absent:
+            _keep_rows_in_conflict(con, contract, partitions)
     con.execute(f"""
         CREATE TEMP VIEW routed AS
         SELECT judged.* REPLACE (
@@ -108,11 +112,13 @@ def patched(contract: Contract, rows: str, patches: str | None) -> str:
                 ON came._file_hash = patch.file_hash AND came._record = patch.record)"""
 
 
-def _judged_sql(judging: Judge, partitions: Sequence[Values], patches: str | None) -> str:
+def _judged_sql(judging: Judge, partitions: Sequence[Values], patches: str | None, absent: Sequence[str]) -> str:
     contract = judging.contract
     by = contract.partition.columns
     cols = tuple(contract.columns.values())
-    raw = f"FROM lake.raw.{ident(contract.table)} WHERE {in_partitions(contract, partitions)}"
+    paths = {name: text(f'$."{name}"') for name in absent}
+    unknown = "".join(f", json_extract_string(_extra, {path}) AS {ident(name)}" for name, path in paths.items())
+    raw = f"SELECT *{unknown} FROM lake.raw.{ident(contract.table)} WHERE {in_partitions(contract, partitions)}"
     texts = ", ".join(raw_text(column) for column in cols)
     discarded = (
         "" if patches is None else f" | CASE WHEN _discarded IS NULL THEN 0 ELSE {judging.discard_bit} END::UBIGINT"
@@ -180,7 +186,6 @@ def _decide_keys(con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Seq
         SELECT id, CASE WHEN place <> first_place THEN 'conflict' ELSE 'merged' END,
             CASE WHEN place <> first_place THEN 'the partition ' || {_place_text("first_place")} || ' of this load has it already' END
         FROM ranked WHERE place <> first_place OR rank > 1""")
-    _keep_rows_in_conflict(con, contract, partitions)
 
 
 def _decide_taken(
