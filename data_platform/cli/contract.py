@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -61,3 +62,21 @@ def diff(
         against_lake_command(get_settings(), name, start, end, format)
         return
     diff_command(get_settings(), name, start, end, format)
+
+
+@command(contract)
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The new table, such as parcels.")],
+    sample: Annotated[Path, typer.Option("--from", metavar="FILE", help="A sample: .csv, .jsonl or .parquet.")],
+    source: Annotated[
+        str | None,
+        typer.Option("--source", metavar="NAME", help="The module of both files; the table's name if left out."),
+    ] = None,
+    owner: Annotated[str, typer.Option("--owner", help="Who answers for the table.")] = "you@example.com",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the modules and write nothing.")] = False,
+    format: FormatOption = Format.table,
+) -> None:
+    """Draft a contract and a source from a sample file, ready to land and load it."""
+    from data_platform.cli.contract_new import new_command
+
+    new_command(name, sample, source, owner, dry_run=dry_run, form=format)

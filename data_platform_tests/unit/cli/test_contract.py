@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from data_platform.cli import contract_new
 from data_platform.contracts.export import canonical, fingerprint
 from data_platform.contracts.model import REGISTRY
 from data_platform.contracts.registry import contract
@@ -121,3 +123,49 @@ def test_against_the_lake_of_a_table_without_loads_says_so(recorded: Settings, m
     result = data_platform("contract", "diff", "payments", "--against", "lake", "--format", "json")
     assert result.exit_code == 0 and json.loads(result.stdout)["partitions"] == 0
     assert "0 rows of 0 partitions" in result.stderr
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project that `contract new` may write into."""
+    for folder in ("contracts/tables", "sources"):
+        (tmp_path / "project/data_platform" / folder).mkdir(parents=True)
+    monkeypatch.setattr(contract_new, "PROJECT_ROOT", tmp_path / "project")
+    monkeypatch.setattr(contract_new, "PACKAGE", tmp_path / "project/data_platform")
+    (tmp_path / "tickets.csv").write_text("id,cost\n1,1.50\n2,2.50\n")
+    return tmp_path / "project"
+
+
+def test_new_writes_two_modules_once_and_says_what_is_next(project: Path, settings: Settings) -> None:
+    sample = project.parent / "tickets.csv"
+    result = data_platform("contract", "new", "tickets", "--from", str(sample), "--format", "json")
+    said = json.loads(result.stdout)
+    written = {str(path.relative_to(project)): path.read_text() for path in project.rglob("*.py")}
+    assert said["files"] == written and len(written) == 2 and said["key"] == ["id"]
+    assert f"data-platform land {sample} --feed tickets --partition yesterday --load" in result.stderr
+    again = data_platform("contract", "new", "others", "--source", "tickets", "--from", str(sample))
+    assert again.exit_code == 2 and "is there already; nothing was written" in again.stderr
+    assert {str(path.relative_to(project)): path.read_text() for path in project.rglob("*.py")} == written
+
+
+def test_new_with_dry_run_prints_the_modules_and_writes_none(project: Path, settings: Settings) -> None:
+    sample = project.parent / "tickets.csv"
+    result = data_platform("contract", "new", "tickets", "--source", "desk", "--from", str(sample), "--dry-run")
+    assert "# data_platform/sources/desk.py" in result.stdout and '"desk/tickets/{key}.csv"' in result.stdout
+    assert "class StagingTickets" in result.stdout and "Would write" in result.stderr
+    assert list(project.rglob("*.py")) == [] and not settings.lake_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("orders",), "has a contract already"),
+        (("Tickets",), "cannot name a table"),
+        (("tickets", "--source", "../x"), "cannot name a table or a module"),
+        (("tickets", "--from", "nowhere.csv"), "is not a file"),
+    ],
+)
+def test_new_says_what_is_wrong_and_writes_nothing(project: Path, arguments: tuple[str, ...], said: str) -> None:
+    result = data_platform("contract", "new", "--from", str(project.parent / "tickets.csv"), *arguments)
+    assert result.exit_code == 2 and said in result.stderr and result.stdout == ""
+    assert list(project.rglob("*.py")) == []
