@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import duckdb
@@ -166,22 +165,24 @@ def against_lake_command(settings: Settings, name: str, start: int | None, end: 
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("partitions"),
         TimeElapsedColumn(), console=stderr(), transient=True,
     )  # fmt: skip
-    with get_lake().connect(read_only=True) as con, bar:
-        task: list[Any] = []
+    task = bar.add_task(contract.name)
 
-        def on_done(done: int, total: int) -> None:
-            if total >= MANY_PARTITIONS and not task:
-                task.append(bar.add_task(contract.name, total=total))
-            if task:
-                bar.update(task[0], completed=done)
+    def on_done(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total)
+        if total >= MANY_PARTITIONS:
+            bar.start()
 
-        try:
+    try:
+        with get_lake().connect(read_only=True) as con:
             found = judge_lake(con, contract, on_done)
-        except duckdb.Error as error:
-            raise LakeError(
-                f"`{contract.name}` cannot be judged on the lake as it is: {redact(str(error)).splitlines()[0]}",
-                fix=f"data-platform contract diff {contract.name} says what changed; load the table, or its parents, again",
-            ) from None
+    except duckdb.Error as error:
+        raise LakeError(
+            f"`{contract.name}` cannot be judged on the lake as it is: {redact(str(error)).splitlines()[0]}",
+            fix=f"data-platform contract diff {contract.name} says what changed; load the table, or its parents, again",
+        ) from None
+    finally:
+        if bar.live.is_started:
+            bar.stop()
     data: Row = {
         "table": contract.name, "partitions": found.partitions, "rows": found.rows,
         "partitions_with_a_difference": len({row["partition"] for row in found.differences}),
@@ -192,7 +193,6 @@ def against_lake_command(settings: Settings, name: str, start: int | None, end: 
     parts = [("By partition", found.differences), ("Totals", totals)] if totals else []
     refused = [("Partitions that would not commit", found.refused)] if found.refused else []
     emit(data, form, [*parts, *refused])
-    sys.stdout.flush()
     note(
         f"`{contract.name}`: {found.rows:,} rows of {found.partitions} partitions judged under the contract of today; "
         f"{found.to_quarantine:,} accepted ones would be quarantined, {found.to_accept:,} quarantined ones accepted."
