@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from data_platform.cli.contract import contract
 from data_platform.cli.output import Format
 from data_platform.cli.quality import quality
 from data_platform.cli.quarantine import quarantine
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(quality, name="quality")
+app.add_typer(contract, name="contract")
 YESTERDAY = "yesterday"
 
 

@@ -1,5 +1,5 @@
-"""The ledger: `ops.loads`, `ops.audits`, `ops.publishes`, `ops.actions` and `ops.patches`, tables of the lake itself,
-written with the data.
+"""The ledger: `ops.loads`, `ops.audits`, `ops.publishes`, `ops.actions`, `ops.patches` and `ops.contracts`, tables of the
+lake itself, written with the data.
 
 Only their shape, their rows and what is asked of them. Who commits them is `commit.py`.
 """
@@ -45,8 +45,13 @@ PATCHES = {
     "patch_id": "VARCHAR", "action_id": "VARCHAR", "asset": "VARCHAR", "file_hash": "VARCHAR", "record": "BIGINT",
     "kind": "VARCHAR", "changes": "VARCHAR", "reason": "VARCHAR", "made_at": "TIMESTAMP",
 }  # fmt: skip
+CONTRACTS = {
+    "asset": "VARCHAR", "version": "INTEGER", "fingerprint": "VARCHAR", "definition": "VARCHAR", "run_id": "VARCHAR",
+    "recorded_at": "TIMESTAMP",
+}  # fmt: skip
 TABLES: Mapping[str, Mapping[str, str]] = {
     "loads": LOADS, "audits": AUDITS, "publishes": PUBLISHES, "actions": ACTIONS, "patches": PATCHES,
+    "contracts": CONTRACTS,
 }  # fmt: skip
 _ARROW = {
     "VARCHAR": pa.string(), "BIGINT": pa.int64(), "INTEGER": pa.int32(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(),

@@ -27,6 +27,7 @@ from data_platform.quality.compiler import broken_mask
 from data_platform.quality.judging import Judge, committed_loads, in_partitions, refuse_taken_keys
 from data_platform.quality.measures import history_of, measure_sql, measured, verdicts
 from data_platform.quality.python_rules import judge_in_python
+from data_platform.quality.recording import both, recording
 from data_platform.quality.results import rule_results, samples
 
 BLOCKING = ("quarantine", "fail", "merge")  # a mart has no quarantine: what may not be in it fails its partition
@@ -241,8 +242,9 @@ def _commit(candidate: Candidate, outcomes: Sequence[Outcome], seen: int) -> Non
     if contract.key and contract.key.scope == "table" and good:
         partitions = [contract.partition.values(key) for key in good]
         check = partial(refuse_taken_keys, contract, partitions, seen + len(good))
+    record = recording(candidate.con, contract, candidate.run_id) if good else None
     loads = [outcome.load for outcome in outcomes]
-    candidate.lake.commit(slices, loads, audits, check=check, message=f"build {contract.name}")
+    candidate.lake.commit(slices, loads, audits, check=both(check, record), message=f"build {contract.name}")
 
 
 def _replacements(candidate: Candidate, table: str, keys: Sequence[str], extra: str) -> list[Slice]:

@@ -61,20 +61,23 @@ class Judge:
 
 def judge(
     con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Sequence[Values], patches: str | None = None,
-    unmoved: Sequence[Values] = (),
+    unmoved: Sequence[Values] = (), absent: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Makes `judged`, `fates` and `routed` for these partitions of the contract's raw table. `patches` is a query of
-    the patches to apply, at most one per record, with the columns of `ops.patches`. Of two partitions that have a key
-    the earlier one keeps it, in whichever order they are loaded: `later_holders` names those to judge along with these;
-    later ones among `unmoved` keep theirs."""
+    the patches to apply, at most one per record, with the columns of `ops.patches`; `absent` are source columns that the
+    raw table does not have yet: their texts are looked for among what no contract knew.
+
+    Of two partitions that have a key the earlier one keeps it, in whichever order they are loaded: `later_holders` names
+    those to judge along with these; later ones among `unmoved` keep theirs."""
     contract = judging.contract
     con.execute("DROP VIEW IF EXISTS routed")
-    con.execute(f"CREATE OR REPLACE TEMP TABLE judged AS {_judged_sql(judging, partitions, patches)}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE judged AS {_judged_sql(judging, partitions, patches, absent)}")
     judge_in_python(con, contract, judging.rules)
     con.execute("CREATE OR REPLACE TEMP TABLE fates (id BIGINT, fate VARCHAR, reason VARCHAR)")
     if contract.key:
         _decide_keys(con, judging, partitions, unmoved)
-    _keep_rows(con, contract, partitions)
+    if not absent:
+        _keep_rows(con, contract, partitions)
     con.execute(f"""
         CREATE TEMP VIEW routed AS
         SELECT judged.* REPLACE (
@@ -114,11 +117,15 @@ def patched(contract: Contract, rows: str, patches: str | None) -> str:
                 ON came._file_hash = patch.file_hash AND came._record = patch.record)"""
 
 
-def typed_sql(contract: Contract, partitions: Sequence[Values], patches: str | None = None) -> str:
+def typed_sql(
+    contract: Contract, partitions: Sequence[Values], patches: str | None = None, absent: Sequence[str] = ()
+) -> str:
     """A query of all that the rules look at, for the raw rows of these partitions: partition and origin, `raw:` texts,
     typed columns, `ref:` lookups."""
     cols = tuple(contract.columns.values())
-    raw = f"FROM lake.raw.{ident(contract.table)} WHERE {in_partitions(contract, partitions)}"
+    paths = {name: text(f'$."{name}"') for name in absent}
+    unknown = "".join(f", json_extract_string(_extra, {path}) AS {ident(name)}" for name, path in paths.items())
+    raw = f"SELECT *{unknown} FROM lake.raw.{ident(contract.table)} WHERE {in_partitions(contract, partitions)}"
     texts = ", ".join(raw_text(column) for column in cols)
     casts = ", ".join(f"{typed_value(column)} AS {ident(column.name)}" for column in cols)
     refs, joins = _references(contract)
@@ -133,14 +140,14 @@ def _lead(contract: Contract) -> tuple[str, ...]:
     return (*contract.partition.columns, *ORIGIN)
 
 
-def _judged_sql(judging: Judge, partitions: Sequence[Values], patches: str | None) -> str:
+def _judged_sql(judging: Judge, partitions: Sequence[Values], patches: str | None, absent: Sequence[str]) -> str:
     contract, discarded = judging.contract, ""
     if patches is not None:
         discarded = f" | CASE WHEN _discarded IS NULL THEN 0 ELSE {judging.discard_bit} END::UBIGINT"
     return f"""
         SELECT {names((*_lead(contract), *contract.columns))}, _broken, _defect, _discarded,
             CASE WHEN _broken <> 0 THEN to_json(_raw)::VARCHAR END AS _row
-        FROM (SELECT *, ({broken_mask(judging.rules)}{discarded}) AS _broken FROM ({typed_sql(contract, partitions, patches)}))"""
+        FROM (SELECT *, ({broken_mask(judging.rules)}{discarded}) AS _broken FROM ({typed_sql(contract, partitions, patches, absent)}))"""
 
 
 def _references(contract: Contract) -> tuple[str, str]:

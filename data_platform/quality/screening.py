@@ -19,6 +19,7 @@ import duckdb
 from data_platform.contracts.model import Contract
 from data_platform.contracts.partitioning import Values
 from data_platform.errors import ContractError, KeyConflict, LoadFailed, PlatformError
+from data_platform.lake.commit import Check
 from data_platform.lake.hashing import HASH_ALGORITHM, content_hash_sql
 from data_platform.lake.lake import Lake, Slice, StagedFile
 from data_platform.lake.ledger import latest_loads, utc_now
@@ -31,6 +32,7 @@ from data_platform.quality.bands import History
 from data_platform.quality.compiler import mask_of
 from data_platform.quality.judging import Judge, committed_loads, judge, later_holders, refuse_taken_keys
 from data_platform.quality.measures import history_of, measure_sql, measured, verdicts
+from data_platform.quality.recording import both, recording
 from data_platform.quality.results import rule_results, samples
 
 STAGING_ORIGIN: Mapping[str, str] = {
@@ -47,12 +49,14 @@ OnDone = Callable[[Outcome], None]
 
 @dataclass(frozen=True)
 class Job:
-    """What one call of `screen` works with. `read` is rows read at the source, by partition key."""
+    """What one call of `screen` works with. `read` is rows read at the source, by partition key; `record` keeps the
+    contract in the ledger, when it is another than the last."""
 
     lake: Lake
     con: duckdb.DuckDBPyConnection
     judging: Judge
     run_id: str
+    record: Check | None = None
     read: dict[str, int] = field(default_factory=dict)
 
     def look_up(self, keys: Sequence[str]) -> None:
@@ -77,7 +81,7 @@ def screen(
     judging = Judge.of(contract)
     with lake.connect() as con:
         ensure_tables(lake, con, contract)
-        job = Job(lake, con, judging, run_id)
+        job = Job(lake, con, judging, run_id, recording(con, contract, run_id))
         job.look_up(keys)
         outcomes: dict[str, Outcome] = {}
         for key in keys:
@@ -206,7 +210,8 @@ def _commit(job: Job, keys: list[str], outcomes: Sequence[Outcome], seen: int) -
     whole_table = contract.key is not None and contract.key.scope == "table"
     # Inside the transaction the ledger holds our own loads too.
     check = partial(refuse_taken_keys, contract, job.values(keys), seen + len(outcomes)) if whole_table else None
-    job.lake.commit(slices, [outcome.load for outcome in outcomes], check=check, message=f"screen {contract.name}")
+    loads = [outcome.load for outcome in outcomes]
+    job.lake.commit(slices, loads, check=both(check, job.record), message=f"screen {contract.name}")
 
 
 def _stage(job: Job, table: str, sql: str) -> list[StagedFile]:

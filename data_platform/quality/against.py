@@ -1,0 +1,161 @@
+"""What the contract of today would do to the rows that the lake has. Temporary tables only; commits nothing.
+
+Each raw partition whose staging load is committed is judged again and compared, record by record, with what became of
+it. Besides the contract other things may make a difference: a parent that arrived since, a fix that waits for its
+replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import duckdb
+
+from data_platform.contracts.model import Contract
+from data_platform.lake.ledger import latest_loads
+from data_platform.lake.patches import has_patches, latest_patches
+from data_platform.lake.sql import ident, names, table_name, text
+from data_platform.quality.judging import Judge, in_partitions, judge
+
+CHUNK_ROWS = 4_000_000
+CHUNK_PARTITIONS = 400
+MANY_PARTITIONS = 20  # from here on progress is worth showing
+LIMIT_MIN_ROWS = 50
+OnDone = Callable[[int, int], None]
+Row = dict[str, object]
+
+
+@dataclass
+class Against:
+    """What was found. `differences` has a row per partition and rule; rows that break several rules count for the
+    first. `refused` are partitions that would not commit at all, with the reason."""
+
+    partitions: int = 0
+    rows: int = 0
+    differences: list[Row] = field(default_factory=list)
+    refused: list[Row] = field(default_factory=list)
+    by_rule: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def to_quarantine(self) -> int:
+        return sum(counts["to_quarantine"] for counts in self.by_rule.values())
+
+    @property
+    def to_accept(self) -> int:
+        return sum(counts["to_accept"] for counts in self.by_rule.values())
+
+    def add(self, partition: str, rule: str, to_quarantine: int, to_accept: int) -> None:
+        row = {"partition": partition, "rule": rule, "to_quarantine": to_quarantine, "to_accept": to_accept}
+        self.differences.append(dict(row))
+        total = self.by_rule.setdefault(rule, {"to_quarantine": 0, "to_accept": 0})
+        total["to_quarantine"] += to_quarantine
+        total["to_accept"] += to_accept
+
+
+def judge_lake(con: duckdb.DuckDBPyConnection, contract: Contract, on_done: OnDone | None = None) -> Against:
+    """Judges all committed partitions of a staging table, some millions of rows at a time. `on_done(done, total)` tells
+    of partitions."""
+    judging = Judge.of(contract)
+    read = {load.partition_key: load.rows_read for load in latest_loads(con, contract.name)}
+    decided = latest_patches(contract.name) if has_patches(con, contract.name) else None
+    found, done = Against(partitions=len(read)), 0
+    absent = _absent(con, contract) if read else ()
+    try:
+        for keys in _chunks(read):
+            if on_done:
+                on_done(done, len(read))
+            judge(con, judging, [contract.partition.values(key) for key in keys], decided, absent=absent)
+            _compare(con, judging, keys, found)
+            done += len(keys)
+        if on_done:
+            on_done(done, len(read))
+    finally:
+        con.execute("DROP VIEW IF EXISTS routed")
+        for table in ("judged", "fates", "repeated", "leaving"):
+            con.execute(f"DROP TABLE IF EXISTS {table}")
+    return found
+
+
+def _chunks(read: dict[str, int]) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    rows = 0
+    for key, count in sorted(read.items()):
+        if chunk and (rows + count > CHUNK_ROWS or len(chunk) >= CHUNK_PARTITIONS):
+            yield chunk
+            chunk, rows = [], 0
+        chunk.append(key)
+        rows += count
+    if chunk:
+        yield chunk
+
+
+def _absent(con: duckdb.DuckDBPyConnection, contract: Contract) -> tuple[str, ...]:
+    """Source columns of the contract that the raw table was loaded without."""
+    rows = con.execute(
+        "SELECT column_name FROM duckdb_columns() "
+        "WHERE database_name = 'lake' AND schema_name = 'raw' AND table_name = ?", [contract.table],
+    ).fetchall()  # fmt: skip
+    there = {name.lower() for (name,) in rows}
+    return tuple(column.source for column in contract.columns.values() if column.source.lower() not in there)
+
+
+def _compare(con: duckdb.DuckDBPyConnection, judging: Judge, keys: Sequence[str], found: Against) -> None:
+    """Adds the differences of the partitions in `routed`. The few rows that are set aside, now or then, are what the
+    many are compared with: no table of all rows is joined with another."""
+    contract = judging.contract
+    by = names(contract.partition.columns)
+    lead = f"{by}, " if by else ""
+    here = in_partitions(contract, [contract.partition.values(key) for key in keys])
+    aside, staging = f"lake.quarantine.{ident(contract.table)}", table_name(contract.name).sql
+    bits = [(name, bit) for name, bit in judging.bits() if bit & judging.set_aside]
+    first = " ".join(f"WHEN _broken & {bit} <> 0 THEN {text(name)}" for name, bit in bits)
+    first_rule = f"CASE {first} ELSE 'discarded' END" if first else "'discarded'"
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE leaving AS
+        SELECT {lead}_file_hash, _record, {first_rule} AS rule FROM routed WHERE _fate = 'quarantined'""")
+    now = con.execute(f"""
+        SELECT {by or "1"}, rule, count(*), 0 FROM leaving SEMI JOIN (
+            SELECT _file_hash, _record FROM {staging} WHERE {here}) AS kept USING (_file_hash, _record)
+        GROUP BY ALL
+        UNION ALL
+        SELECT {by or "1"}, rule, 0, count(*) FROM (
+            SELECT was.* FROM (SELECT {lead}_file_hash, _record, first_rule AS rule FROM {aside} WHERE {here}) AS was
+            SEMI JOIN (SELECT _file_hash, _record FROM routed WHERE _fate <> 'quarantined') AS kept USING (_file_hash, _record))
+        GROUP BY ALL""").fetchall()
+    width = len(contract.partition.columns) or 1
+    sums: dict[tuple[str, str], list[int]] = {}
+    for row in now:
+        counts = sums.setdefault((_key(contract, row[:width]), row[width]), [0, 0])
+        counts[0] += row[width + 1]
+        counts[1] += row[width + 2]
+    for (key, rule), (to_quarantine, to_accept) in sorted(sums.items()):
+        found.add(key, rule, to_quarantine, to_accept)
+    _refusals(con, judging, {key for key, _ in sums}, found)
+
+
+def _refusals(con: duckdb.DuckDBPyConnection, judging: Judge, changed: set[str], found: Against) -> None:
+    """Counts the rows, and names the partitions with a difference that would not commit: a rule with the action `fail`,
+    or too many rows set aside."""
+    contract = judging.contract
+    fails = sum(bit for name, bit in judging.bits() if contract.rule(name).action == "fail")
+    waiting = judging.set_aside & ~judging.held & ~judging.discard_bit
+    rows = con.execute(f"""
+        SELECT {names(contract.partition.columns) or "1"}, count(*), count_if(_broken & {fails}::UBIGINT <> 0),
+            count_if(_fate = 'quarantined' AND _broken & {waiting} <> 0 AND _discarded IS NULL)
+        FROM routed GROUP BY ALL ORDER BY ALL""").fetchall()
+    width = len(contract.partition.columns) or 1
+    for row in rows:
+        key, (count, failing, bad) = _key(contract, row[:width]), row[width:]
+        found.rows += count
+        if key not in changed:
+            continue
+        if failing:
+            found.refused.append({"partition": key, "why": f"{failing} rows break a rule whose action is `fail`"})
+        elif bad / count > contract.quarantine_limit and bad >= LIMIT_MIN_ROWS:
+            why = f"{bad / count:.0%} of {count} rows would be quarantined (limit {contract.quarantine_limit:.0%})"
+            found.refused.append({"partition": key, "why": why})
+
+
+def _key(contract: Contract, values: Sequence[object]) -> str:
+    return contract.partition.key(dict(zip(contract.partition.columns, values, strict=False)))
