@@ -148,6 +148,8 @@ def draft(
         _column(con, place, name, fact) for place, (name, fact) in enumerate(zip(names, found, strict=True))
     )
     key, also = _key(con, columns)
+    if len(key) == 1:
+        columns = tuple(_of_key(column) if column.name in key else column for column in columns)
     event = _event_time(columns)
     scope = "partition" if event and CHANGED & set(event.split("_")) else "table"
     taken = {name.lower() for name in (*names, *file.header)}
@@ -274,7 +276,21 @@ def _key(con: duckdb.DuckDBPyConnection, columns: Sequence[DraftColumn]) -> tupl
     for pair in itertools.combinations(parts, 2):
         if identify(con, [place for place, _ in pair]):
             return tuple(column.name for _, column in pair), tuple(column.name for column in unique)
-    return (), tuple(column.name for column in unique)
+    nearly = [column for column in columns if ID_WORDS & column.words and _nearly_unique(column)]
+    return tuple(column.name for column in nearly[:1]), tuple(column.name for column in unique)
+
+
+def _nearly_unique(column: DraftColumn) -> bool:
+    """Whether only dirt can keep the column from being a key: repeats are merged, rows without a value set aside."""
+    rows, distinct = column.facts.rows, column.facts.distinct
+    return column.kind in ("BIGINT", "VARCHAR") and rows >= ENOUGH_ROWS and distinct >= MOSTLY * rows
+
+
+def _of_key(column: DraftColumn) -> DraftColumn:
+    """A column of the key is never empty; how many rows of the sample speak against it is told."""
+    strays = column.facts.rows - column.facts.distinct
+    note = f"{strays} of {column.facts.rows} rows have none, or one that another row has"
+    return replace(column, nullable=False, notes=(*column.notes, note) if strays else column.notes)
 
 
 def _event_time(columns: Sequence[DraftColumn]) -> str | None:

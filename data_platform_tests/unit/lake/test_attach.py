@@ -120,6 +120,14 @@ def test_a_lake_of_an_earlier_version_gets_the_columns_that_its_ledger_lacks(
     assert (load.error, load.built_from) == ("why", None)
 
 
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_lake_of_an_earlier_version_gets_the_table_that_its_ledger_lacks(settings: Settings, read_only: bool) -> None:
+    lake = Lake(settings)
+    lake.connect().execute("DROP TABLE lake.ops.contracts")
+    lake.close()
+    assert Lake(settings).connect(read_only=read_only).execute("FROM lake.ops.contracts").fetchall() == []
+
+
 def test_a_missing_catalog_beside_its_files_is_not_replaced_by_an_empty_lake(settings: Settings) -> None:
     lake = Lake(settings)
     con = lake.connect()

@@ -140,6 +140,16 @@ def test_a_key_of_two_columns_is_found(con, tmp_path):
     assert drafted(con, path).key == ("order_id", "line_number")
 
 
+def test_a_key_that_some_dirt_repeats_or_leaves_out_is_found_and_the_dirt_is_told(con, tmp_path):
+    path = tmp_path / "repeated.csv"
+    path.write_text("id,email\n" + "".join(f"{'' if n == 3 else max(n, 2)},u{n}@ex.de\n" for n in range(1, 201)))
+    made = drafted(con, path)
+    assert (made.key, made.also_unique) == (("id",), ("email",)) and not by_name(made)["id"].nullable
+    assert by_name(made)["id"].notes[-1] == "2 of 200 rows have none, or one that another row has"
+    path.write_text("id,email\n" + "".join(f"{n % 100},u{n}@ex.de\n" for n in range(200)))
+    assert drafted(con, path).key == ()
+
+
 def test_a_day_that_reads_in_two_ways_says_so(con, tmp_path):
     path = tmp_path / "days.csv"
     path.write_text("id,sent_on\n" + "".join(f"{n},0{n}/0{10 - n}/2026\n" for n in range(1, 10)))
