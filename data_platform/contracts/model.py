@@ -29,10 +29,22 @@ if TYPE_CHECKING:
 Action = Literal["quarantine", "flag", "merge", "fail", "warn"]
 NullPolicy = Literal["pass", "fail"]
 Decimal = Literal[".", ","]
+Drift = Literal["evolve", "freeze", "quarantine", "fail"]
 RuleKind = Literal[
-    "parse", "cast", "not_null", "check", "row", "future", "late", "exists", "python", "key", "measure", "band"
+    "parse", "shape", "cast", "not_null", "check", "row", "future", "late", "exists", "python", "key", "measure", "band"
 ]
-ROW_KINDS: tuple[RuleKind, ...] = ("parse", "cast", "not_null", "check", "row", "future", "late", "exists", "python")
+ROW_KINDS: tuple[RuleKind, ...] = (
+    "parse",
+    "shape",
+    "cast",
+    "not_null",
+    "check",
+    "row",
+    "future",
+    "late",
+    "exists",
+    "python",
+)
 AS_USUAL = "as_usual"
 ACTIONS: tuple[Action, ...] = ("quarantine", "flag", "merge", "fail", "warn")
 SHORT_NAMES: Mapping[str, str] = {
@@ -150,6 +162,9 @@ class Contract:
     """One table. `name` is `layer.table`; `event_time` the column that orders duplicates and judges lateness;
     `business_time` the column whose day a row belongs to in the marts (the event time, if it is not stated);
     `quarantine_limit` a share of rows above which a load fails; `measures` what its partitions must keep as a whole; `python_rules` what no engine can judge;
+    `drift` what happens when the feed's shape is not the contract's. A column that no contract knows: `freeze` leaves it in
+    raw and loads the rest, `evolve` carries it into staging too (as JSON in `_extra`), `quarantine` sets aside the records
+    that have it, `fail` commits nothing, and nothing either where a text is not of its type or a record cannot be read;
     `thresholds` when the rows that break a rule pass, or fail the load."""
 
     name: str
@@ -164,6 +179,7 @@ class Contract:
     version: int = 1
     freshness: timedelta | None = None
     quarantine_limit: float = 0.2
+    drift: Drift = "freeze"
     actions: Mapping[str, Action] = field(default_factory=dict)
     nulls: Mapping[str, NullPolicy] = field(default_factory=dict)
     measures: tuple[Measure, ...] = ()
@@ -241,6 +257,8 @@ class Contract:
         null: NullPolicy = self.nulls.get(name, "fail" if kind == "not_null" else "pass")
         measure: Measure | None = extra.get("measure")
         default: Action = measure.action if measure else DEFAULT_ACTIONS.get(kind, "quarantine")
+        if self.drift == "fail" and kind in ("parse", "shape", "cast"):
+            default = "fail"
         action, threshold = self.actions.get(name, default), self.thresholds.get(name, NO_THRESHOLD)
         return Rule(name, kind, action, columns, expected, null, threshold=threshold, **extra)
 
@@ -248,6 +266,8 @@ class Contract:
         found: list[tuple[str, RuleKind, tuple[str, ...], str, Mapping[str, Any]]] = []
         if self.layer == "staging":
             found.append(("record.parse", "parse", (), "the record can be read", {}))
+            if self.drift in ("quarantine", "fail"):
+                found.append(("record.shape", "shape", (), "no column that the contract does not know", {}))
             for col in self.columns.values():
                 if col.duckdb_type != "VARCHAR":
                     found.append((f"{col.name}.cast", "cast", (col.name,), f"text that is a {col.duckdb_type}", {}))

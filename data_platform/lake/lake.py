@@ -115,8 +115,8 @@ class Lake:
         columns: Mapping[str, str],
         partition_by: Sequence[str] = (),
     ) -> None:
-        """Makes the table, or adds the columns it lacks. Idempotent. Raises `LakeError` when a column has another type
-        or the table is partitioned otherwise; `UsageError` for a name. Never inside a transaction of the caller."""
+        """Makes the table, or adds the columns it lacks and widens their types. Idempotent. Raises `LakeError` when a
+        column has a type that does not widen to the one wanted, or the table is partitioned otherwise; `UsageError` for a name. Never inside a transaction of the caller."""
         with storage_errors(self.attachment.place):
             own = con or self.connect()
             try:

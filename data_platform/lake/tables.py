@@ -13,6 +13,7 @@ from data_platform.lake.gate import Gate
 from data_platform.lake.sql import LAYERS, TableName, ident, partition_column, type_name
 from data_platform.lake.staging import Shape, read_shape
 
+_WIDER = (("TINYINT", "SMALLINT", "INTEGER", "BIGINT"), ("FLOAT", "DOUBLE"))
 _PARTITION_TYPES = ("DATE", "TIMESTAMP", "VARCHAR", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 
 
@@ -77,7 +78,7 @@ def ensure(
     columns: Mapping[str, str],
     partition_by: tuple[str, ...],
 ) -> None:
-    """Makes the table or adds the columns it lacks."""
+    """Makes the table, adds the columns it lacks, widens those that are to be wider."""
     wanted = _wanted(con, table, columns, partition_by)
     if _settled(table, read_shape(con, table), wanted):
         return
@@ -106,6 +107,8 @@ def _build(con: duckdb.DuckDBPyConnection, table: TableName, shape: Shape | None
         for name, kind in wanted.columns.items():
             if name not in shape.columns:
                 con.execute(f"ALTER TABLE {table.sql} ADD COLUMN {ident(name)} {kind}")
+            elif shape.columns[name] != kind:
+                con.execute(f"ALTER TABLE {table.sql} ALTER COLUMN {ident(name)} SET DATA TYPE {kind}")
     con.execute(
         "CALL lake.set_commit_message('data-platform', ?, extra_info => '{\"load_ids\": []}')", [f"shape of {table}"]
     )
@@ -136,13 +139,18 @@ def _settled(table: TableName, found: Shape | None, wanted: Shape) -> bool:
     if found is None:
         return False
     for name, kind in wanted.columns.items():
-        if name in found.columns and found.columns[name] != kind:
+        if name in found.columns and found.columns[name] != kind and not _widens(found.columns[name], kind):
             raise LakeError(
                 f"`{table}`.`{name}` is {found.columns[name]} in the lake and {kind} in its contract.",
-                fix="give the changed column a new name; columns are only added",
+                fix="give the changed column a new name; columns are added and widened, never narrowed",
             )
     if found.partition_by != wanted.partition_by:
         raise LakeError(
             f"`{table}` is partitioned by {list(found.partition_by)} in the lake, not by {list(wanted.partition_by)}."
         )
-    return set(wanted.columns) <= set(found.columns)
+    return all(found.columns.get(name) == kind for name, kind in wanted.columns.items())
+
+
+def _widens(old: str, new: str) -> bool:
+    """Whether every value of the old type is one of the new, and the files that have the old one stay as they are."""
+    return any(old in kinds and new in kinds[kinds.index(old) :] for kinds in _WIDER)

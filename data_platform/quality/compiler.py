@@ -111,6 +111,8 @@ def _broken(contract: Contract, rule: Rule) -> str:
     match rule.kind:
         case "parse":
             return '"_defect" IS NOT NULL'
+        case "shape":
+            return '"_extra" IS NOT NULL'
         case "cast":
             return f"({raw} IS NOT NULL AND {name} IS NULL)"
         case "not_null" if contract.layer == "staging":

@@ -131,7 +131,7 @@ def typed_sql(
     refs, joins = _references(contract)
     return f"""
         WITH texts AS (
-            SELECT {names(_lead(contract))}, _defect, _raw, _discarded, {texts} FROM ({patched(contract, raw, patches)})),
+            SELECT {names(_lead(contract))}, _defect, _extra, _raw, _discarded, {texts} FROM ({patched(contract, raw, patches)})),
         typed AS (SELECT *, {casts} FROM texts)
         SELECT typed.*{refs} FROM typed {joins}"""
 
@@ -145,7 +145,7 @@ def _judged_sql(judging: Judge, partitions: Sequence[Values], patches: str | Non
     if patches is not None:
         discarded = f" | CASE WHEN _discarded IS NULL THEN 0 ELSE {judging.discard_bit} END::UBIGINT"
     return f"""
-        SELECT {names((*_lead(contract), *contract.columns))}, _broken, _defect, _discarded,
+        SELECT {names((*_lead(contract), *contract.columns))}, _broken, _defect, _extra, _discarded,
             CASE WHEN _broken <> 0 THEN to_json(_raw)::VARCHAR END AS _row
         FROM (SELECT *, ({broken_mask(judging.rules)}{discarded}) AS _broken FROM ({typed_sql(contract, partitions, patches, absent)}))"""
 

@@ -20,18 +20,18 @@ from data_platform.contracts.model import Contract
 from data_platform.contracts.partitioning import Values
 from data_platform.errors import ContractError, KeyConflict, LoadFailed, PlatformError
 from data_platform.lake.commit import Check
-from data_platform.lake.hashing import HASH_ALGORITHM, content_hash_sql
+from data_platform.lake.hashing import HASH_ALGORITHM
 from data_platform.lake.lake import Lake, Slice, StagedFile
 from data_platform.lake.ledger import latest_loads, utc_now
 from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult
 from data_platform.lake.patches import has_patches, latest_patches
-from data_platform.lake.sql import ident, names, table_name, text
+from data_platform.lake.sql import names, text
 from data_platform.lake.storage import storage_errors
-from data_platform.quality.aside import QUARANTINE_COLUMNS, quarantine_sql, status_sql
+from data_platform.quality.aside import QUARANTINE_COLUMNS, quarantine_sql
 from data_platform.quality.bands import History
-from data_platform.quality.compiler import mask_of
+from data_platform.quality.counting import NOTHING, Counts, counts, facts_of
 from data_platform.quality.judging import Judge, committed_loads, judge, later_holders, refuse_taken_keys
-from data_platform.quality.measures import history_of, measure_sql, measured, verdicts
+from data_platform.quality.measures import history_of, verdicts
 from data_platform.quality.recording import both, recording
 from data_platform.quality.results import rule_results, samples
 
@@ -99,8 +99,15 @@ def ensure_tables(lake: Lake, con: duckdb.DuckDBPyConnection, contract: Contract
     """Makes or widens the staging and the quarantine table of a contract."""
     by = {dimension.column: dimension.duckdb_type for dimension in contract.partition.dimensions}
     typed = {column.name: column.duckdb_type for column in contract.columns.values()}
-    lake.ensure_table(con, contract.name, {**typed, **STAGING_ORIGIN, **by}, partition_by=tuple(by))
+    lake.ensure_table(
+        con, contract.name, {**typed, **STAGING_ORIGIN, **_unknown(contract), **by}, partition_by=tuple(by)
+    )
     lake.ensure_table(con, f"quarantine.{contract.table}", {**QUARANTINE_COLUMNS, **by}, partition_by=tuple(by))
+
+
+def _unknown(contract: Contract) -> Mapping[str, str]:
+    """Where a table that evolves with its feed keeps the columns that no contract knows."""
+    return {"_extra": "VARCHAR"} if contract.drift == "evolve" else {}
 
 
 def _keep(outcomes: dict[str, Outcome], found: Sequence[Outcome], on_done: OnDone | None) -> None:
@@ -202,7 +209,7 @@ def _commit(job: Job, keys: list[str], outcomes: Sequence[Outcome], seen: int) -
         if r.rule.action == "flag"
     )
     flag_text = f"NULLIF(concat_ws(',', {flags}), '')" if flags else "NULL::VARCHAR"
-    accepted = f"""SELECT {names((*contract.columns, *by))}, _file, _file_hash, _record, {flag_text} AS _flags
+    accepted = f"""SELECT {names((*contract.columns, *by))}, _file, _file_hash, _record, {flag_text} AS _flags{"".join(f", {name}" for name in _unknown(contract))}
         FROM routed WHERE _fate = 'accepted'"""
     staged = _stage(job, contract.name, accepted)
     aside = _stage(job, f"quarantine.{contract.table}", quarantine_sql(job.judging, job.run_id))
@@ -230,96 +237,15 @@ def _slices(job: Job, table: str, keys: Sequence[str], files: Sequence[StagedFil
 
 def _count(job: Job, keys: Sequence[str], started: float) -> list[Outcome]:
     """Counts fates and rules per partition out of `routed`, and judges the counts."""
-    bits = job.judging.bits()
-    counted, facts = _per_partition(job, _counts_sql(job, bits)), _per_partition(job, _facts_sql(job.contract))
-    shown = samples(job.con, job.contract, bits)
+    counted, facts = counts(job.con, job.judging), facts_of(job.con, job.contract)
+    shown = samples(job.con, job.contract, job.judging.bits())
     seconds = (time.monotonic() - started) / len(keys)
     history = history_of(job.con, job.contract.name, keys)
     found = []
     for key in sorted(keys):
-        counts = Counts.of(job.contract, counted.get(key), [name for name, _ in bits])
-        facts_of = facts.get(key, (None, None, None, ""))
-        found.append(_outcome(job, key, counts, facts_of, shown.get(key, {}), history, seconds))
+        own = counted.get(key) or Counts.of(job.contract, None, [name for name, _ in job.judging.bits()])
+        found.append(_outcome(job, key, own, facts.get(key, NOTHING), shown.get(key, {}), history, seconds))
     return found
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Rows of one partition by fate, and by rule."""
-
-    accepted: int
-    quarantined: int
-    merged: int
-    flagged: int
-    warned: int
-    late: int
-    held: int
-    discarded: int
-    by_rule: Mapping[str, int]
-    measures: Mapping[str, float]
-
-    @classmethod
-    def of(cls, contract: Contract, row: Sequence[Any] | None, rules: Sequence[str]) -> Counts:
-        """From a row of `_counts_sql`; none at all is a partition without rows."""
-        fates, rest = (row[:8], row[8:]) if row else ((0,) * 8, (0,) * len(rules))
-        accepted, quarantined, merged, flagged, warned, late, held, discarded = fates
-        named = dict(zip(rules, rest[: len(rules)], strict=True))
-        values = measured(contract, rest[len(rules) :] if row else None)
-        return cls(accepted, quarantined, merged, flagged, warned, late, held, discarded, named, values)
-
-
-def _per_partition(job: Job, sql: str) -> dict[str, Sequence[Any]]:
-    """Rows of a query that leads with the partition columns (or 1), by partition key."""
-    by = job.contract.partition.columns
-    width = len(by) or 1
-    rows = job.con.execute(sql).fetchall()
-    return {job.contract.partition.key(dict(zip(by, row[:width], strict=False))): row[width:] for row in rows}
-
-
-def _counts_sql(job: Job, bits: Sequence[tuple[str, int]]) -> str:
-    rules, kept, left = job.judging.rules, "_fate = 'accepted'", "_fate <> 'quarantined'"
-    late = sum(1 << rule.bit for rule in rules if rule.rule.kind == "late")
-    # A row that is set aside is not flagged or warned of as well.
-    milder = {rule.rule.name for rule in rules if rule.rule.action in ("flag", "warn")}
-    by_rule = "".join(
-        f", count_if({f'{left} AND ' if name in milder else ''}_broken & {bit} <> 0)" for name, bit in bits
-    )
-    return f"""
-        SELECT {_lead(job.contract)}, count_if({kept}), count_if(_fate = 'quarantined'), count_if(_fate = 'merged'),
-            count_if({kept} AND _broken & {mask_of(rules, "flag")} <> 0), count_if({kept} AND _broken & {mask_of(rules, "warn")} <> 0),
-            count_if({kept} AND _broken & {late} <> 0),
-            count_if(_fate = 'quarantined' AND {status_sql(job.judging)} = 'held'), count(_discarded){by_rule},
-            {measure_sql(job.contract, kept)}
-        FROM routed GROUP BY ALL"""
-
-
-def _facts_sql(contract: Contract) -> str:
-    at = ident(contract.event_time) if contract.event_time else "NULL::TIMESTAMP"
-    days, parents = _touched_days(contract)
-    types = {column.name: column.duckdb_type for column in contract.columns.values()}
-    return f"""
-        SELECT {_lead(contract)}, min({at}), max({at}), {days}, {content_hash_sql(types)}
-        FROM routed {parents} WHERE _fate = 'accepted' GROUP BY {", ".join(str(n + 1) for n in range(len(contract.partition.columns) or 1))}"""
-
-
-def _touched_days(contract: Contract) -> tuple[str, str]:
-    """SQL for the business days that a partition changes, and the joins it needs: the days of its own rows, and of
-    the rows they refer to where a foreign key says so."""
-    own = f"{ident(contract.business_time)}::DATE" if contract.business_time else "NULL::DATE"
-    lists, joins = [f"list(DISTINCT {own})"], ""
-    for number, fk in enumerate(contract.foreign_keys):
-        if fk.touches:
-            joins += f""" LEFT JOIN (
-                SELECT {ident(fk.to)} AS _parent_{number}, min({ident(fk.touches)})::DATE AS _touched_{number}
-                FROM {table_name(fk.references).sql}
-                WHERE {ident(fk.to)} IN (SELECT {ident(fk.column)} FROM routed) GROUP BY 1
-            ) ON routed.{ident(fk.column)} = _parent_{number}"""
-            lists.append(f"list(DISTINCT _touched_{number})")
-    return f"list_sort(list_distinct(flatten([{', '.join(lists)}])))", joins
-
-
-def _lead(contract: Contract) -> str:
-    return names(contract.partition.columns) or "1"
 
 
 def _outcome(
