@@ -146,7 +146,7 @@ def _lengths() -> st.SearchStrategy[dict[str, int]]:
     sizes = st.integers(0, 4)
     return st.one_of(
         st.fixed_dictionaries({"min_value": sizes}), st.fixed_dictionaries({"max_value": sizes}),
-        st.fixed_dictionaries({"min_value": sizes, "max_value": sizes}), st.fixed_dictionaries({"exact_value": sizes}),
+        st.tuples(sizes, sizes).map(lambda both: {"min_value": min(both), "max_value": max(both)}), st.fixed_dictionaries({"exact_value": sizes}),
     )  # fmt: skip
 
 
