@@ -6,6 +6,7 @@ and sqlglot (ibis's own SQL parser) takes the one select expression out of it, s
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -169,14 +170,25 @@ def _expression(contract: Contract, rule: Rule) -> str:
 
 def _arguments(check: Check) -> dict[str, Any]:
     """A check's arguments, so that ibis judges as pandas does: a pattern is anchored as a whole (`^a|b` finds a `b`
-    anywhere), and a NULL among the allowed values does not make every verdict NULL."""
+    anywhere) and keeps its flags, and a NULL among the allowed values does not make every verdict NULL."""
     arguments = dict(check._check_kwargs)
-    if check.name == "str_matches":
-        arguments["pattern"] = f"^(?:{arguments['pattern']})"
+    if "pattern" in arguments:
+        anchor = "^" if check.name == "str_matches" else ""
+        arguments["pattern"] = f"{anchor}{_group(arguments['pattern'])}"
     if check.name in ("isin", "notin"):
         (name,) = arguments
         arguments[name] = [value for value in arguments[name] if value is not None]
     return arguments
+
+
+def _group(pattern: str | re.Pattern[str]) -> str:
+    """The pattern as a group of its own, with the flags it was compiled with."""
+    if isinstance(pattern, str):
+        return pattern and f"(?:{pattern})"  # the engine finds `^(?:)` in no text at all
+    if pattern.flags & re.VERBOSE:
+        raise ContractError(f"The pattern `{pattern.pattern}` is verbose.", fix="write it without blanks and comments")
+    flags = "".join(letter for letter, flag in (("i", re.I), ("m", re.M), ("s", re.S)) if pattern.flags & flag)
+    return f"(?{flags}:{pattern.pattern})"
 
 
 def _as_column(result: Any) -> Any:

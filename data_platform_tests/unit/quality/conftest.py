@@ -14,7 +14,8 @@ from data_platform.lake.outcomes import LoadRecord
 from data_platform.settings import load_settings
 
 Rows = Sequence[Mapping[str, object]]
-LandRaw = Callable[[str, str, Rows], None]
+LandRaw = Callable[..., None]
+LandDays = Callable[..., None]
 ORIGIN = {
     "_file": "VARCHAR", "_file_hash": "VARCHAR", "_record": "BIGINT", "_offset": "BIGINT", "_bytes": "BLOB",
     "_defect": "VARCHAR", "_extra": "VARCHAR", "_loaded_at": "TIMESTAMP", "_run_id": "VARCHAR",
@@ -29,28 +30,40 @@ def lake(tmp_path: Path) -> Iterator[Lake]:
 
 
 @pytest.fixture
-def land(lake: Lake) -> LandRaw:
-    """`land("orders", "2026-01-01", rows, read=None)`: one raw partition with its ledger row."""
+def land_days(lake: Lake) -> LandDays:
+    """`land_days("orders", {"2026-01-01": rows, …})`: raw partitions with their ledger rows, in one commit. `read` is
+    what the ledger says was read, when that is not the number of rows."""
 
-    def land_raw(table: str, key: str, rows: Rows, read: int | None = None) -> None:
+    def land_raw(table: str, days: Mapping[str, Rows], read: int | None = None) -> None:
         model = contract(f"staging.{table}")
         by = {dimension.column: dimension.duckdb_type for dimension in model.partition.dimensions}
         texts = {column.source: "VARCHAR" for column in model.columns.values()}
-        file = f"{table}/{key}.csv"
-        frame = pa.table({
-            **{name: pa.array([row.get(name) for row in rows], pa.string()) for name in texts},
-            "_file": pa.array([file] * len(rows), pa.string()),
-            "_file_hash": pa.array([f"hash of {file}"] * len(rows), pa.string()),
-            "_record": pa.array(range(1, len(rows) + 1), pa.int64()),
-            "_defect": pa.array([row.get("_defect") for row in rows], pa.string()),
-        })  # fmt: skip
+        slices, loads = [], []
         with lake.connect() as con:
             lake.ensure_table(con, f"raw.{table}", {**texts, **ORIGIN, **by}, partition_by=tuple(by))
-            con.register("landed", frame)
-            values = model.partition.values(key)
-            staged = lake.stage(con, f"raw.{table}", "FROM landed", values)
-            count = len(rows) if read is None else read
-            load = LoadRecord(f"raw.{table}", key, "test", "committed", rows_read=count, rows_accepted=count)
-            lake.commit([Slice(f"raw.{table}", values, (staged,) if staged else ())], [load])
+            for key, rows in days.items():
+                con.register("landed", _landed(list(texts), f"{table}/{key}.csv", rows))
+                values = model.partition.values(key)
+                staged = lake.stage(con, f"raw.{table}", "FROM landed", values)
+                count = len(rows) if read is None else read
+                slices.append(Slice(f"raw.{table}", values, (staged,) if staged else ()))
+                loads.append(LoadRecord(f"raw.{table}", key, "test", "committed", rows_read=count, rows_accepted=count))
+            lake.commit(slices, loads)
 
     return land_raw
+
+
+def _landed(columns: Sequence[str], file: str, rows: Rows) -> pa.Table:
+    return pa.table({
+        **{name: pa.array([row.get(name) for row in rows], pa.string()) for name in columns},
+        "_file": pa.array([file] * len(rows), pa.string()),
+        "_file_hash": pa.array([f"hash of {file}"] * len(rows), pa.string()),
+        "_record": pa.array(range(1, len(rows) + 1), pa.int64()),
+        "_defect": pa.array([row.get("_defect") for row in rows], pa.string()),
+    })  # fmt: skip
+
+
+@pytest.fixture
+def land(land_days: LandDays) -> LandRaw:
+    """`land("orders", "2026-01-01", rows, read=None)`: one raw partition with its ledger row."""
+    return lambda table, key, rows, read=None: land_days(table, {key: rows}, read)

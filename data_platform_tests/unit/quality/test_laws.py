@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+from random import Random
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -50,3 +53,63 @@ def test_every_row_has_one_fate_whatever_it_holds(lake, land, found, random):
     assert (again.rows_accepted, again.rows_quarantined, again.rows_merged) == (
         load.rows_accepted, load.rows_quarantined, load.rows_merged,
     )  # fmt: skip
+
+
+EVENTS = contract("staging.events")
+FRAMES = 100  # days that are screened in one go
+CELLS: dict[str, list[str | None]] = {
+    "event_id": [None, "", "x", *(f"E{number:012d}" for number in range(60))],
+    "session_id": [None, " ", "S1", "🙂", "Ã©"],
+    "customer_id": [None, "", "C1"],
+    "event_type": ["page_view", "purchase", "checkout", "nothing", ""],
+    "page_url": ["/", "/a", "/ä?b=c,d", "a", None],
+    "occurred_at": ["{day} 10:00:00", "{day} 10:00:00", "{day}T23:00:00-05:00", "{day}T00:00:00+15:00", "2020-01-01 00:00:00", "x", ""],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 100))])
+def test_read_is_accepted_and_quarantined_and_merged_for_any_hundred_frames(lake, land_days, seed):
+    """`read` is what was generated; the fates are counted in the tables and not taken from the ledger."""
+    random = Random(seed)
+    frames = {day: _frame(random, day) for day in _days(random)}
+    land_days("events", frames)
+    loads = {outcome.partition_key: outcome.load for outcome in screen(lake, EVENTS, list(frames), "run")}
+    with lake.connect() as con:
+        counted = {
+            table: dict(con.execute(f"SELECT strftime(arrival_date, '%Y-%m-%d'), count(*) FROM lake.{table} GROUP BY ALL").fetchall())
+            for table in ("staging.events", "quarantine.events")
+        }  # fmt: skip
+        gone = con.execute("""
+            SELECT strftime(arrival_date, '%Y-%m-%d'), count(*) FROM lake.raw.events AS raw
+            ANTI JOIN (SELECT arrival_date, _record FROM lake.staging.events
+                UNION ALL SELECT arrival_date, _record FROM lake.quarantine.events) USING (arrival_date, _record)
+            GROUP BY ALL""").fetchall()
+    merged = dict(gone)
+    for day, rows in frames.items():
+        kept, aside = (counted[table].get(day, 0) for table in ("staging.events", "quarantine.events"))
+        assert len(rows) == kept + aside + merged.get(day, 0), day
+        load = loads[day]
+        assert (load.rows_read, load.rows_accepted, load.rows_quarantined, load.rows_merged) == (
+            len(rows), kept, aside, merged.get(day, 0),
+        )  # fmt: skip
+    assert sum(map(len, frames.values())) > sum(merged.values()) > 0
+    assert counted["staging.events"] and counted["quarantine.events"]
+
+
+def _days(random: Random) -> list[str]:
+    first = date(2025, 1, 1) + timedelta(days=random.randrange(300))
+    return [(first + timedelta(days=number)).isoformat() for number in range(FRAMES)]
+
+
+def _frame(random: Random, day: str) -> list[dict[str, str | None]]:
+    """Up to 30 rows: from a few keys, so that days have keys twice and share them; now and then an unreadable record."""
+    good = random.random()  # some days are clean, some nothing but dirt
+    rows: list[dict[str, str | None]] = []
+    for _ in range(random.randrange(31)):
+        key = random.choice(CELLS["event_id"][3:])
+        row = {name: texts[0] for name, texts in CELLS.items()} | {"event_id": key, "session_id": "S"}
+        if random.random() > good:
+            row = {name: random.choice(texts) for name, texts in CELLS.items()}
+        row = {name: text and text.replace("{day}", day) for name, text in row.items()}
+        rows.append(row if random.random() < 0.97 else {"_defect": "too few fields"})
+    return rows
