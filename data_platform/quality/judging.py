@@ -60,18 +60,21 @@ class Judge:
 
 def judge(
     con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Sequence[Values], patches: str | None = None,
-    absent: Sequence[str] = (),
+    absent: Sequence[str] = (), *, verdicts_only: bool = False,
 ) -> None:  # fmt: skip
     """Makes `judged`, `fates` and `routed` for these partitions of the contract's raw table. `patches` is a query of
     the patches to apply, at most one per record, with the columns of `ops.patches`; `absent` are source columns that the
-    raw table does not have yet: their texts are looked for among what no contract knew."""
+    raw table does not have yet: their texts are looked for among what no contract knew. With `verdicts_only` the values
+    are left out, but for those that decide about keys."""
     contract = judging.contract
     con.execute("DROP VIEW IF EXISTS routed")
-    con.execute(f"CREATE OR REPLACE TEMP TABLE judged AS {_judged_sql(judging, partitions, patches, absent)}")
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE judged AS {_judged_sql(judging, partitions, patches, absent, verdicts_only)}"
+    )
     con.execute("CREATE OR REPLACE TEMP TABLE fates (id BIGINT, fate VARCHAR, reason VARCHAR)")
     if contract.key:
         _decide_keys(con, judging, partitions)
-        if not absent:
+        if not verdicts_only:
             _keep_rows_in_conflict(con, contract, partitions)
     con.execute(f"""
         CREATE TEMP VIEW routed AS
@@ -112,7 +115,9 @@ def patched(contract: Contract, rows: str, patches: str | None) -> str:
                 ON came._file_hash = patch.file_hash AND came._record = patch.record)"""
 
 
-def _judged_sql(judging: Judge, partitions: Sequence[Values], patches: str | None, absent: Sequence[str]) -> str:
+def _judged_sql(
+    judging: Judge, partitions: Sequence[Values], patches: str | None, absent: Sequence[str], verdicts_only: bool
+) -> str:
     contract = judging.contract
     by = contract.partition.columns
     cols = tuple(contract.columns.values())
@@ -126,14 +131,19 @@ def _judged_sql(judging: Judge, partitions: Sequence[Values], patches: str | Non
     casts = ", ".join(f"{typed_value(column)} AS {ident(column.name)}" for column in cols)
     refs, joins = _references(contract)
     lead = ", ".join(ident(name) for name in (*by, *ORIGIN))
+    row = "CASE WHEN _broken <> 0 THEN to_json(_raw)::VARCHAR END"
+    kept = list(contract.columns)
+    if verdicts_only:
+        deciding = {*(contract.key.columns if contract.key else ()), contract.event_time}
+        row, kept = "NULL::VARCHAR", [name for name in kept if name in deciding]
+    values = "".join(f"{ident(name)}, " for name in kept)
     return f"""
         WITH texts AS (
             SELECT {lead}, _defect, _raw, _discarded, {texts} FROM ({patched(contract, raw, patches)})),
         typed AS (SELECT *, {casts} FROM texts),
         looked_up AS (SELECT typed.*{refs} FROM typed {joins}),
         masked AS (SELECT *, ({broken_mask(judging.rules)}{discarded}) AS _broken FROM looked_up)
-        SELECT {lead}, {names(column.name for column in cols)}, _broken, _defect, _discarded,
-            CASE WHEN _broken <> 0 THEN to_json(_raw)::VARCHAR END AS _row
+        SELECT {lead}, {values}_broken, _defect, _discarded, {row} AS _row
         FROM masked"""
 
 
