@@ -65,7 +65,8 @@ def judge_lake(con: duckdb.DuckDBPyConnection, contract: Contract, on_done: OnDo
         for keys in _chunks(read):
             if on_done:
                 on_done(done, len(read))
-            judge(con, judging, [contract.partition.values(key) for key in keys], decided, absent=absent)
+            values = [contract.partition.values(key) for key in keys]
+            judge(con, judging, values, decided, absent=absent, verdicts_only=True)
             _compare(con, judging, keys, found)
             done += len(keys)
         if on_done:

@@ -61,22 +61,24 @@ class Judge:
 
 def judge(
     con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Sequence[Values], patches: str | None = None,
-    unmoved: Sequence[Values] = (), absent: Sequence[str] = (),
+    unmoved: Sequence[Values] = (), absent: Sequence[str] = (), *, verdicts_only: bool = False,
 ) -> None:  # fmt: skip
     """Makes `judged`, `fates` and `routed` for these partitions of the contract's raw table. `patches` is a query of
     the patches to apply, at most one per record, with the columns of `ops.patches`; `absent` are source columns that the
-    raw table does not have yet: their texts are looked for among what no contract knew.
+    raw table does not have yet: their texts are looked for among what no contract knew. With `verdicts_only` the values
+    are left out, but for those that decide.
 
     Of two partitions that have a key the earlier one keeps it, in whichever order they are loaded: `later_holders` names
     those to judge along with these; later ones among `unmoved` keep theirs."""
     contract = judging.contract
     con.execute("DROP VIEW IF EXISTS routed")
-    con.execute(f"CREATE OR REPLACE TEMP TABLE judged AS {_judged_sql(judging, partitions, patches, absent)}")
+    judged = _judged_sql(judging, typed_sql(contract, partitions, patches, absent), patches is not None, verdicts_only)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE judged AS {judged}")
     judge_in_python(con, contract, judging.rules)
     con.execute("CREATE OR REPLACE TEMP TABLE fates (id BIGINT, fate VARCHAR, reason VARCHAR)")
     if contract.key:
         _decide_keys(con, judging, partitions, unmoved)
-    if not absent:
+    if not verdicts_only:
         _keep_rows(con, contract, partitions)
     con.execute(f"""
         CREATE TEMP VIEW routed AS
@@ -140,14 +142,18 @@ def _lead(contract: Contract) -> tuple[str, ...]:
     return (*contract.partition.columns, *ORIGIN)
 
 
-def _judged_sql(judging: Judge, partitions: Sequence[Values], patches: str | None, absent: Sequence[str]) -> str:
-    contract, discarded = judging.contract, ""
-    if patches is not None:
-        discarded = f" | CASE WHEN _discarded IS NULL THEN 0 ELSE {judging.discard_bit} END::UBIGINT"
+def _judged_sql(judging: Judge, typed: str, may_be_discarded: bool, verdicts_only: bool) -> str:
+    contract, kept, row = judging.contract, list(judging.contract.columns), "to_json(_raw)::VARCHAR"
+    bit = judging.discard_bit if may_be_discarded else 0
+    if verdicts_only:
+        key = contract.key.columns if contract.key else ()
+        deciding = {*key, contract.event_time, *(name for rule in contract.python_rules for name in rule.columns)}
+        kept, row = [name for name in kept if name in deciding], "NULL::VARCHAR"
     return f"""
-        SELECT {names((*_lead(contract), *contract.columns))}, _broken, _defect, _extra, _discarded,
-            CASE WHEN _broken <> 0 THEN to_json(_raw)::VARCHAR END AS _row
-        FROM (SELECT *, ({broken_mask(judging.rules)}{discarded}) AS _broken FROM ({typed_sql(contract, partitions, patches, absent)}))"""
+        SELECT {names((*_lead(contract), *kept))}, _broken, _defect, _extra, _discarded,
+            CASE WHEN _broken <> 0 THEN {row} END AS _row
+        FROM (SELECT *, ({broken_mask(judging.rules)} | CASE WHEN _discarded IS NULL THEN 0 ELSE {bit} END::UBIGINT) AS _broken
+            FROM ({typed}))"""
 
 
 def _references(contract: Contract) -> tuple[str, str]:
