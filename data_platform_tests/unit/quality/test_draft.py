@@ -56,7 +56,7 @@ def loaded(made: Draft) -> Contract:
     try:
         exec(compile(contract_text(made), "drafted", "exec"), vars(module))
         found = REGISTRY[f"staging.{made.table}"]
-        assert len(compile_rules(found)) == len(found.rules) - bool(found.key)
+        assert len(compile_rules(found)) == len(found.row_rules)
         return found
     finally:
         REGISTRY.pop(f"staging.{made.table}", None)

@@ -67,7 +67,9 @@ CELLS: dict[str, list[str | None]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 100))])
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=(pytest.mark.slow, pytest.mark.long)) for seed in range(1, 100))]
+)
 def test_read_is_accepted_and_quarantined_and_merged_for_any_hundred_frames(lake, land_days, seed):
     """`read` is what was generated; the fates are counted in the tables and not taken from the ledger."""
     random = Random(seed)

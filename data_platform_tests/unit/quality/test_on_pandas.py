@@ -29,6 +29,7 @@ def test_sql_and_pandas_agree_on_every_row_and_rule(con: duckdb.DuckDBPyConnecti
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_sql_and_pandas_agree_on_thousands_of_tables_that_break_every_check(con: duckdb.DuckDBPyConnection) -> None:
     """Agreement says nothing of a check that no generated row ever breaks."""
     stated, broken = Counter[str](), Counter[str]()
