@@ -17,6 +17,7 @@ from data_platform.errors import LakeError, PublishRefused
 from data_platform.lake import commit as commits
 from data_platform.lake import ledger
 from data_platform.lake.lake import Lake
+from data_platform.lake.retired import reader_columns
 from data_platform.lake.sql import TableName, ident, table_name, text
 from data_platform.lake.staging import need_shape
 from data_platform.lake.storage import storage_errors
@@ -129,9 +130,11 @@ def _repoint(
     try:
         rows = []
         for name in names:
-            columns = ", ".join(ident(column) for column in need_shape(con, name).columns)
+            columns, deprecated = reader_columns(con, name, need_shape(con, name))
             view = TableName("published", name.table).sql
             con.execute(f"CREATE OR REPLACE VIEW {view} AS SELECT {columns} FROM {name.sql} AT (VERSION => {version})")
+            if deprecated:
+                con.execute(f"COMMENT ON VIEW {view} IS {text(deprecated)}")
             rows.append(
                 {
                     "publish_id": uuid.uuid4().hex,

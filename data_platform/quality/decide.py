@@ -6,6 +6,7 @@ later load of the same file meets the same decision. Judging stays `judging.py`'
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,7 +88,8 @@ def propose(con: duckdb.DuckDBPyConnection, pick: Pick, sets: Mapping[str, str],
                 to_json(struct_pack({changes})) AS changes, {", ".join(ident(name) for name in sets)}, COLUMNS('^new:')
             FROM (SELECT *, {values} FROM came)""")
     except duckdb.Error as error:
-        raise UsageError(f"The fix cannot be evaluated: {str(error).splitlines()[0]}") from None
+        said = re.sub(r"'[^']*'", "'…'", str(error).splitlines()[0])  # the engine quotes values, which may be personal
+        raise UsageError(f"The fix cannot be evaluated: {said}", fix="try the expression with --dry-run") from None
     changed, unchanged, unreadable = con.execute("""
         SELECT count_if(differs AND NOT unreadable), count_if(NOT differs AND NOT unreadable), count_if(unreadable)
         FROM proposed""").fetchone() or (0, 0, 0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -13,6 +15,7 @@ from data_platform.errors import LakeError, PublishRefused
 from data_platform.lake.lake import Audit, Lake, Slice
 from data_platform.lake.outcomes import LoadRecord
 from data_platform.lake.publish import publish, publish_passing, published_version, published_views
+from data_platform.lake.recorded import Recorded, record
 
 MON, TUE = "2026-01-05", "2026-01-06"
 Rows = Callable[[str], list[tuple[Any, ...]]]
@@ -145,3 +148,34 @@ def test_only_marts_are_published(lake: Lake) -> None:
         publish(lake, ["staging.orders"])
     with pytest.raises(PublishRefused, match="no table"):
         publish(lake, ["marts.nothing"])
+
+
+def test_a_column_that_a_contract_gave_up_is_null_and_deprecated_for_three_versions(
+    lake: Lake, con: duckdb.DuckDBPyConnection, rows: Rows, build: Any
+) -> None:
+    def recorded(version: int, *columns: str) -> None:
+        definition = json.dumps({"columns": [{"name": column} for column in columns]})
+        lake.commit((), check=partial(record, row=Recorded("marts.m", version, f"{version}", definition)))
+
+    def readers() -> list[tuple[Any, ...]]:
+        build(MON, 7)
+        publish(lake, ["marts.m"])
+        return rows("FROM lake.published.m")
+
+    day = date.fromisoformat(MON)
+    recorded(1, "n", "old")
+    build(MON, 7)
+    lake.ensure_table(con, "marts.m", {"n": "BIGINT", "day": "DATE", "old": "VARCHAR"}, ("day",))
+    assert readers() == [(7, day, None)] and rows("SELECT comment FROM duckdb_views() WHERE view_name = 'm'") == [
+        (None,)
+    ]
+    recorded(2, "n")
+    assert readers() == [(7, day, None)]
+    ((said,),) = rows("SELECT comment FROM duckdb_views() WHERE view_name = 'm'")
+    assert said == "old: deprecated since contract version 2, always NULL, gone with version 5"
+    recorded(4, "n")
+    assert readers() == [(7, day, None)]
+    recorded(5, "n")
+    assert readers() == [(7, day)]
+    recorded(6, "n", "old")
+    assert readers() == [(7, day, None)], "it came back"

@@ -174,6 +174,13 @@ def test_an_expression_that_cannot_be_evaluated_is_refused_with_the_engines_word
         decide.propose(con, Pick(CUSTOMERS, record=3), {"email": "nonsense(email)"})
 
 
+def test_what_the_engine_says_of_a_value_is_masked(lake, land):
+    _customers(lake, land)
+    with lake.connect() as con, pytest.raises(UsageError, match="Could not convert") as caught:
+        decide.propose(con, Pick(CUSTOMERS, record=3), {"email": "CAST(email AS INTEGER)"})
+    assert "nobody" not in str(caught.value)
+
+
 def test_a_rule_or_status_that_does_not_exist_is_refused():
     with pytest.raises(ContractError, match=r"Did you mean `email\.matches`\?"):
         Pick(CUSTOMERS, rule="email.match")
