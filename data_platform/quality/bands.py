@@ -19,6 +19,7 @@ WEEKDAYS = 16  # of the same weekday, at most
 RECENT = 28  # partitions of any weekday, at most
 DEVIATIONS = 5.0
 RELATIVE = 0.1  # a band is never narrower than this share of the median to each side
+ESTIMATED = 0.2  # nor than this one for counts that the engine estimates
 ABSOLUTE = {
     "lag_hours": 1.0,
     "null_rate": 0.02,
@@ -69,7 +70,7 @@ class History:
             basis = [self.by_key[earlier][name] for earlier in alike if name in self.by_key[earlier]]
             if len(basis) < LEARNING:
                 continue
-            band = band_of(basis, _floor(name))
+            band = band_of(basis, _floor(name, basis))
             if not band.low <= value <= band.high:
                 inside = sum(band.low <= known <= band.high for known in basis)
                 words = f"{inside} of the last {len(basis)} {plural} had {shown(band.low)} to {shown(band.high)}"
@@ -80,14 +81,16 @@ class History:
 def band_of(values: Sequence[float], floor: float = 0.0) -> Band:
     """The band around the median of these values. Counts, rates and lags do not go below zero."""
     middle = median(values)
-    spread = 1.4826 * median(abs(value - middle) for value in values)
+    # The MAD of few values is too small as often as not.
+    spread = 1.4826 * median(abs(value - middle) for value in values) * (1 + 4 / len(values))
     reach = max(DEVIATIONS * spread, RELATIVE * abs(middle), floor)
     low = middle - reach
     return Band(round(max(low, 0.0) if min(values) >= 0 else low, 4), round(middle + reach, 4))
 
 
-def _floor(name: str) -> float:
-    return ABSOLUTE.get(name.rpartition(".")[2], 0.0)
+def _floor(name: str, basis: Sequence[float]) -> float:
+    kind = name.rpartition(".")[2]
+    return max(ABSOLUTE.get(kind, 0.0), ESTIMATED * abs(median(basis)) if kind == "distinct_count" else 0.0)
 
 
 def _alike(before: Sequence[str], key: str) -> tuple[Sequence[str], str]:
