@@ -51,7 +51,10 @@ def _lake(settings: Settings, picks: Sequence[Pick], *, read_only: bool = True) 
             "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'quarantine'"
         )
         there = {name for (name,) in rows.fetchall()}
-        yield con, [pick for pick in picks if pick.contract.table in there]
+        found = [pick for pick in picks if pick.contract.table in there]
+        for pick in found:
+            inbox.require_rule(con, pick)
+        yield con, found
 
 
 def list_command(

@@ -221,6 +221,11 @@ class Contract:
                     f"`{self.name}`: the rule `key` cannot have the action `{rule.action}`.",
                     fix="use `quarantine` or `fail`; duplicates within a partition are merged anyway",
                 )
+            if rule.measure is not None and rule.measure.kind == "share_kept" and self.layer != "staging":
+                raise ContractError(
+                    f"`{self.name}`: `{rule.name}` compares with a source, which only staging tables have.",
+                    fix="state it in the staging contract",
+                )
             if rule.kind in ("measure", "band") and rule.action not in ("warn", "fail"):
                 raise ContractError(
                     f"`{self.name}`: the rule `{rule.name}` is about a partition and cannot have the action `{rule.action}`.",

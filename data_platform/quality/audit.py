@@ -177,7 +177,7 @@ def _count(candidate: Candidate, started: float) -> list[Outcome]:
     found = {contract.partition.key(dict(zip(by, row[:width], strict=False))): row[width:] for row in rows}
     shown = samples(con, contract, bits)
     seconds = (time.monotonic() - started) / len(candidate.keys)
-    history = history_of(con, contract.name, candidate.keys)
+    history = history_of(con, contract, candidate.keys)
     return [
         _outcome(candidate, key, found.get(key), shown.get(key, {}), history, seconds) for key in sorted(candidate.keys)
     ]

@@ -13,6 +13,7 @@ from datetime import date
 from statistics import median
 
 from data_platform.contracts.measures import shown
+from data_platform.contracts.partitioning import Partitioning, by
 
 LEARNING = 8  # earlier partitions without which nothing is judged
 WEEKDAYS = 16  # of the same weekday, at most
@@ -28,6 +29,7 @@ ABSOLUTE = {
     "distinct_count": 2.0,
     "row_count": 5.0,
 }
+DAILY = by("day", "day")
 NAMES = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 
 
@@ -55,16 +57,17 @@ class History:
     by those before them."""
 
     by_key: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    partitioning: Partitioning = DAILY
 
     def add(self, key: str, values: Mapping[str, float]) -> None:
         self.by_key[key] = values
 
     def judge(self, values: Mapping[str, float], key: str) -> list[Unusual] | str:
         """What is unusual about these numbers, or the reason why nobody can say yet."""
-        before = sorted(earlier for earlier in self.by_key if earlier < key)
+        before = self._before(key)
         if len(before) < LEARNING:
             return f"learning: {len(before)} of {LEARNING} earlier partitions"
-        alike, plural = _alike(before, key)
+        alike, plural = self._alike(before, key)
         found = []
         for name, value in values.items():
             basis = [self.by_key[earlier][name] for earlier in alike if name in self.by_key[earlier]]
@@ -76,6 +79,28 @@ class History:
                 words = f"{inside} of the last {len(basis)} {plural} had {shown(band.low)} to {shown(band.high)}"
                 found.append(Unusual(name, value, band, words))
         return found
+
+    def _before(self, key: str) -> list[str]:
+        """Keys of earlier times, of the same value in every dimension that is no time."""
+        apart, moment = self._split(key)
+        known = [(self._split(other), other) for other in self.by_key]
+        return [other for (group, when), other in sorted(known) if group == apart and when < moment]
+
+    def _split(self, key: str) -> tuple[tuple[str, ...], str]:
+        """The static parts of a partition key, and its times as text that sorts as they do."""
+        ordered = sorted(self.partitioning.dimensions, key=lambda dimension: dimension.column)
+        parts = list(zip(ordered, key.split("|"), strict=False))
+        times = [part for dimension, part in parts if dimension.grain != "static"]
+        return tuple(part for dimension, part in parts if dimension.grain == "static"), "|".join(times)
+
+    def _alike(self, before: Sequence[str], key: str) -> tuple[Sequence[str], str]:
+        """The earlier partitions to compare with, and their name in the plural."""
+        grains = [dimension.grain for dimension in self.partitioning.dimensions if dimension.grain != "static"]
+        if grains != ["day"]:
+            return before[-RECENT:], f"{grains[0]}s" if len(grains) == 1 else "partitions"
+        weekday = date.fromisoformat(self._split(key)[1]).weekday()
+        same = [earlier for earlier in before if date.fromisoformat(self._split(earlier)[1]).weekday() == weekday]
+        return (same[-WEEKDAYS:], NAMES[weekday]) if len(same) >= LEARNING else (before[-RECENT:], "days")
 
 
 def band_of(values: Sequence[float], floor: float = 0.0) -> Band:
@@ -91,15 +116,3 @@ def band_of(values: Sequence[float], floor: float = 0.0) -> Band:
 def _floor(name: str, basis: Sequence[float]) -> float:
     kind = name.rpartition(".")[2]
     return max(ABSOLUTE.get(kind, 0.0), ESTIMATED * abs(median(basis)) if kind == "distinct_count" else 0.0)
-
-
-def _alike(before: Sequence[str], key: str) -> tuple[Sequence[str], str]:
-    """The earlier partitions to compare with, and their name in the plural."""
-    try:
-        weekday = date.fromisoformat(key).weekday()
-        same = [earlier for earlier in before if date.fromisoformat(earlier).weekday() == weekday]
-    except ValueError:  # no days
-        return before[-RECENT:], "partitions"
-    if len(same) >= LEARNING:
-        return same[-WEEKDAYS:], NAMES[weekday]
-    return before[-RECENT:], "days"

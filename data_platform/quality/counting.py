@@ -71,7 +71,8 @@ def _counts_sql(judging: Judge) -> str:
     # A row that is set aside is not flagged or warned of as well.
     milder = {rule.rule.name for rule in rules if rule.rule.action in ("flag", "warn")}
     by_rule = "".join(
-        f", count_if({f'{left} AND ' if name in milder else ''}_broken & {bit} <> 0)" for name, bit in judging.bits()
+        f", count_if({f'{left} AND ' if name in milder else ''}_discarded IS NULL AND _broken & {bit} <> 0)"
+        for name, bit in judging.bits()
     )
     return f"""
         SELECT {_lead(judging.contract)}, count_if({kept}), count_if(_fate = 'quarantined'), count_if(_fate = 'merged'),

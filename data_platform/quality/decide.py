@@ -7,6 +7,7 @@ later load of the same file meets the same decision. Judging stays `judging.py`'
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +22,11 @@ from data_platform.lake.lake import Lake
 from data_platform.lake.ledger import insert
 from data_platform.lake.patches import Action, PatchKind, action_row, has_patches, insert_patches, latest_patches
 from data_platform.lake.sql import ident, text
-from data_platform.quality.inbox import Pick, Row, partitions
-from data_platform.quality.judging import Judge, judge, patched
+from data_platform.quality.inbox import WAITING, Pick, Row, partitions
+from data_platform.quality.judging import Judge, in_partitions, judge, patched
 from data_platform.quality.results import mask
+
+CHUNK_PARTITIONS = 100  # judged at once: bounded memory for any fix
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def assignments(contract: Contract, texts: Sequence[str]) -> dict[str, str]:
     for given in texts:
         try:
             parsed = sqlglot.parse_one(f"UPDATE t SET {given}", read="duckdb")
-        except sqlglot.errors.ParseError:
+        except sqlglot.errors.SqlglotError:
             parsed = None
         sets = parsed.expressions if isinstance(parsed, exp.Update) and not parsed.args.get("where") else []
         if not sets or not all(isinstance(part, exp.EQ) and isinstance(part.this, exp.Column) for part in sets):
@@ -63,13 +66,15 @@ def assignments(contract: Contract, texts: Sequence[str]) -> dict[str, str]:
 
 
 def propose(con: duckdb.DuckDBPyConnection, pick: Pick, sets: Mapping[str, str], shown_rows: int = 10) -> Proposal:
-    """Makes the temporary table `proposed` (file_hash, record, changes) and says what it would do under the contract
+    """Makes the temporary table `proposed` (`_hash`, `_number`, `_changes`), one row per record, and says what it would do under the contract
     as it is now. In an expression a column is the text of the raw record, earlier fixes applied; its name is the
     contract's. Raises `UsageError` with the engine's words for an expression that cannot be evaluated."""
     contract = pick.contract
     already = latest_patches(contract.name) if has_patches(con, contract.name) else None
-    raw = f"""FROM lake.raw.{ident(contract.table)} WHERE (_file_hash, _record) IN (
-        SELECT (_file_hash, _record) FROM {pick.table} WHERE {pick.where})"""
+    places = [contract.partition.values(key) for key in partitions(con, pick, WAITING)]
+    within = in_partitions(contract, places) if places else "false"
+    raw = f"""FROM lake.raw.{ident(contract.table)} WHERE {within} AND (_file_hash, _record) IN (
+        SELECT (_file_hash, _record) FROM {pick.table} WHERE {pick.where} AND status <> 'discarded')"""
     columns = contract.columns.values()
     texts = ", ".join(f"{ident(column.source)} AS {ident(column.name)}" for column in columns)
     kept = _patched_columns(con, contract, already) if already else set()
@@ -84,16 +89,17 @@ def propose(con: duckdb.DuckDBPyConnection, pick: Pick, sets: Mapping[str, str],
         con.execute(f"""
             CREATE OR REPLACE TEMP TABLE proposed AS
             WITH came AS (SELECT _file, _file_hash, _record, _defect, {texts} FROM ({patched(contract, raw, already)}))
-            SELECT _file, _file_hash AS file_hash, _record AS record, {differs} AS differs, _defect IS NOT NULL AS unreadable,
-                to_json(struct_pack({changes})) AS changes, {", ".join(ident(name) for name in sets)}, COLUMNS('^new:')
+            SELECT DISTINCT ON (_file_hash, _record) _file, _file_hash AS _hash, _record AS _number, {differs} AS _differs,
+                _defect IS NOT NULL AS _unreadable, to_json(struct_pack({changes})) AS _changes, {", ".join(ident(name) for name in sets)}, COLUMNS('^new:')
             FROM (SELECT *, {values} FROM came)""")
     except duckdb.Error as error:
-        said = re.sub(r"'[^']*'", "'…'", str(error).splitlines()[0])  # the engine quotes values, which may be personal
+        # The engine quotes values, which may be personal.
+        said = re.sub(r"'.*'|\".*\"", "'…'", str(error).splitlines()[0])
         raise UsageError(f"The fix cannot be evaluated: {said}", fix="try the expression with --dry-run") from None
     changed, unchanged, unreadable = con.execute("""
-        SELECT count_if(differs AND NOT unreadable), count_if(NOT differs AND NOT unreadable), count_if(unreadable)
+        SELECT count_if(_differs AND NOT _unreadable), count_if(NOT _differs AND NOT _unreadable), count_if(_unreadable)
         FROM proposed""").fetchone() or (0, 0, 0)
-    con.execute("DELETE FROM proposed WHERE unreadable OR NOT differs")
+    con.execute("DELETE FROM proposed WHERE _unreadable OR NOT _differs")
     accepted, still = _verdicts(con, pick, already)
     return Proposal(changed, unchanged, unreadable, accepted, still, _examples(con, contract, sets, shown_rows))
 
@@ -106,22 +112,29 @@ def _patched_columns(con: duckdb.DuckDBPyConnection, contract: Contract, patches
 def _verdicts(con: duckdb.DuckDBPyConnection, pick: Pick, already: str | None) -> tuple[int, Mapping[str, int]]:
     """How many proposed rows would be accepted or merged, and the others by the first rule they break."""
     judging, contract = Judge.of(pick.contract), pick.contract
-    patches = "SELECT file_hash, record, 'fix' AS kind, changes, NULL AS reason FROM proposed"
+    patches = (
+        "SELECT _hash AS file_hash, _number AS record, 'fix' AS kind, _changes AS changes, NULL AS reason FROM proposed"
+    )
     if already:
-        patches += f" UNION ALL SELECT file_hash, record, kind, changes, reason FROM ({already}) AS a ANTI JOIN proposed USING (file_hash, record)"
-    judge(con, judging, [contract.partition.values(key) for key in partitions(con, pick)], patches)
+        patches += f""" UNION ALL SELECT file_hash, record, kind, changes, reason FROM ({already}) AS known
+            WHERE (file_hash, record) NOT IN (SELECT (_hash, _number) FROM proposed)"""
     bits = [(name, bit) for name, bit in judging.bits() if bit & judging.set_aside]
     first = "CASE " + " ".join(f"WHEN _broken & {bit} <> 0 THEN {text(name)}" for name, bit in bits) + " END"
-    rows = con.execute(f"""
-        SELECT CASE WHEN _fate = 'quarantined' THEN {first} END AS rule, count(*)
-        FROM routed JOIN proposed ON _file_hash = file_hash AND _record = record GROUP BY 1 ORDER BY 2 DESC""").fetchall()
-    found = {rule: int(count) for rule, count in rows}
-    return found.pop(None, 0), found
+    keys, found = partitions(con, pick, WAITING), Counter[str | None]()
+    for start in range(0, len(keys), CHUNK_PARTITIONS):
+        chunk = [contract.partition.values(key) for key in keys[start : start + CHUNK_PARTITIONS]]
+        judge(con, judging, chunk, patches)
+        rows = con.execute(f"""
+            SELECT CASE WHEN _fate = 'quarantined' THEN {first} END AS _rule, count(DISTINCT (_file_hash, _record))
+            FROM routed WHERE (_file_hash, _record) IN (SELECT (_hash, _number) FROM proposed) GROUP BY 1""").fetchall()
+        found.update(dict(rows))
+    accepted = found.pop(None, 0)
+    return accepted, {str(rule): count for rule, count in found.most_common()}
 
 
 def _examples(con: duckdb.DuckDBPyConnection, contract: Contract, sets: Mapping[str, str], limit: int) -> list[Row]:
     pairs = ", ".join(f"{ident(name)}, {ident(f'new:{name}')}" for name in sets)
-    rows = con.execute(f"SELECT _file, record, {pairs} FROM proposed ORDER BY ALL LIMIT {limit}").fetchall()
+    rows = con.execute(f"SELECT _file, _number, {pairs} FROM proposed ORDER BY ALL LIMIT {limit}").fetchall()
     found = []
     for file, record, *values in rows:
         row: Row = {"file": file, "record": record}
@@ -135,7 +148,9 @@ def _examples(con: duckdb.DuckDBPyConnection, contract: Contract, sets: Mapping[
 def fix(lake: Lake, con: duckdb.DuckDBPyConnection, pick: Pick, sets: Mapping[str, str], reason: str) -> Action:
     """Keeps what `propose` made as patches and marks the rows `fixed`. The next load of their partitions applies them."""
     detail = ", ".join(f"{name} = {sql}" for name, sql in sets.items())
-    rows = con.execute("SELECT file_hash, record, changes::VARCHAR AS changes FROM proposed").fetch_arrow_table()
+    rows = con.execute(
+        "SELECT _hash AS file_hash, _number AS record, _changes::VARCHAR AS changes FROM proposed"
+    ).fetch_arrow_table()
     return _decide(lake, con, pick, "fix", rows, detail, reason)
 
 

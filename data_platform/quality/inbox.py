@@ -9,10 +9,13 @@ from typing import Any
 
 import duckdb
 
-from data_platform.contracts.model import Contract
+from data_platform.contracts.model import Contract, Rule
 from data_platform.errors import UsageError, did_you_mean
+from data_platform.lake.patches import has_patches, latest_patches
 from data_platform.lake.sql import ident, names, table_name, text, texts
 from data_platform.quality.aside import STATUSES
+from data_platform.quality.compiler import raw_text, typed_value
+from data_platform.quality.judging import patched
 from data_platform.quality.results import mask
 
 WAITING = ("open", "held", "fixed")
@@ -31,8 +34,6 @@ class Pick:
     status: str | None = None
 
     def __post_init__(self) -> None:
-        if self.rule is not None:
-            self.contract.rule(self.rule)
         if self.status is not None and self.status not in STATUSES:
             raise UsageError(
                 f"`{self.status}` is no status of a quarantined row.{did_you_mean(self.status, STATUSES)}",
@@ -91,17 +92,30 @@ def shown(con: duckdb.DuckDBPyConnection, pick: Pick, limit: int) -> list[Row]:
     rows = con.execute(f"""
         SELECT row({names(by) or "1"}), _file, _record, status, rules, "row", reasons FROM {pick.table}
         WHERE {pick.where} ORDER BY ALL LIMIT {int(limit)}""").fetchall()
-    found = []
+    found, known = [], {rule.name: rule for rule in contract.rules}
     for place, file, record, status, rules, came, reasons in rows:
         raw = json.loads(came) if came else {}
         values = {column.name: mask(raw.get(column.source), column.pii) for column in contract.columns.values()}
-        broken = [contract.rule(name) for name in rules.split(",") if name]
-        private = any(contract.columns[name].pii for rule in broken for name in rule.columns)
-        why = "; ".join(f"{rule.name}: expected {rule.expected}" for rule in broken) if private else reasons
+        broken = [name for name in rules.split(",") if name]
+        private = any(
+            name not in known or any(contract.columns[part].pii for part in known[name].columns) for name in broken
+        )
+        why = "; ".join(_expected(name, known.get(name)) for name in broken) if private else reasons
         found.append(
             {"partition": key_of(contract, place), "file": file, "record": record, "status": status, "why": why, "row": values}
         )  # fmt: skip
     return found
+
+
+def _expected(name: str, rule: Rule | None) -> str:
+    """A broken rule without the value that broke it. The contract of today may not have the rule any more."""
+    return f"{name}: expected {rule.expected}" if rule else f"{name}: a rule that the contract has no more"
+
+
+def require_rule(con: duckdb.DuckDBPyConnection, pick: Pick) -> None:
+    """Raises `ContractError` for a rule that neither the contract has nor any row in quarantine broke."""
+    if pick.rule is not None and not counts(con, Pick(pick.contract, pick.rule)):
+        pick.contract.rule(pick.rule)
 
 
 def partitions(con: duckdb.DuckDBPyConnection, pick: Pick, statuses: Sequence[str] = STATUSES) -> list[str]:
@@ -131,17 +145,23 @@ def left(con: duckdb.DuckDBPyConnection, contract: Contract, version: int) -> in
 
 
 def arrived(con: duckdb.DuckDBPyConnection, contract: Contract) -> list[str]:
-    """Partitions with held rows of which at least one parent that they lacked is there now."""
+    """Partitions with held rows of which a parent that they lacked is there now. Fixes count as they will be applied."""
     found: set[str] = set()
-    for fk in contract.foreign_keys:
-        if not (fk.held and _exists(con, f"quarantine.{contract.table}") and _exists(con, fk.references)):
-            continue
-        child, parent = contract.columns[fk.column], table_name(fk.references).sql
-        path = text(f'$."{child.source}"')
+    quarantine = f"quarantine.{contract.table}"
+    held = [fk for fk in contract.foreign_keys if fk.held and _exists(con, fk.references)]
+    if not held or not _exists(con, quarantine) or not _exists(con, f"raw.{contract.table}"):
+        return []
+    patches = latest_patches(contract.name) if has_patches(con, contract.name) else None
+    by = names(contract.partition.columns)
+    for fk in held:
+        child = contract.columns[fk.column]
+        waiting = f"""SELECT _file_hash, _record FROM lake.quarantine.{ident(contract.table)}
+            WHERE status = 'held' AND list_contains(string_split(rules, ','), {text(f"{fk.column}.exists")})"""
+        raw = f"FROM lake.raw.{ident(contract.table)} WHERE (_file_hash, _record) IN (SELECT (_file_hash, _record) FROM ({waiting}))"
         rows = con.execute(f"""
-            SELECT DISTINCT row({names(contract.partition.columns) or "1"}) FROM lake.quarantine.{ident(contract.table)} AS aside
-            WHERE status = 'held' AND EXISTS (
-                FROM {parent} AS p WHERE p.{ident(fk.to)}::VARCHAR = TRIM(json_extract_string(aside."row", {path})))""").fetchall()
+            WITH texts AS (SELECT row({by or "1"}) AS _place, {raw_text(child)} FROM ({patched(contract, raw, patches)}))
+            SELECT DISTINCT _place FROM texts
+            WHERE {typed_value(child)} IN (SELECT {ident(fk.to)} FROM {table_name(fk.references).sql})""").fetchall()
         found |= {key_of(contract, place) for (place,) in rows}
     return sorted(found)
 

@@ -75,7 +75,7 @@ def judge(
     judged = _judged_sql(judging, typed_sql(contract, partitions, patches, absent), patches is not None, verdicts_only)
     con.execute(f"CREATE OR REPLACE TEMP TABLE judged AS {judged}")
     judge_in_python(con, contract, judging.rules)
-    con.execute("CREATE OR REPLACE TEMP TABLE fates (id BIGINT, fate VARCHAR, reason VARCHAR)")
+    con.execute("CREATE OR REPLACE TEMP TABLE fates (_id BIGINT, _fated VARCHAR, _why VARCHAR)")
     if contract.key:
         _decide_keys(con, judging, partitions, unmoved)
     if not verdicts_only:
@@ -83,11 +83,11 @@ def judge(
     con.execute(f"""
         CREATE TEMP VIEW routed AS
         SELECT judged.* REPLACE (
-            (_broken | CASE WHEN fate = 'conflict' THEN {judging.key_bit} ELSE 0 END)::UBIGINT AS _broken),
-            CASE WHEN _broken & {judging.set_aside} <> 0 OR fate = 'conflict' THEN 'quarantined'
-                 WHEN fate = 'merged' THEN 'merged' ELSE 'accepted' END AS _fate,
-            reason AS _key_reason
-        FROM judged LEFT JOIN fates ON judged.rowid = fates.id""")
+            (_broken | CASE WHEN _fated = 'conflict' THEN {judging.key_bit} ELSE 0 END)::UBIGINT AS _broken),
+            CASE WHEN _broken & {judging.set_aside} <> 0 OR _fated = 'conflict' THEN 'quarantined'
+                 WHEN _fated = 'merged' THEN 'merged' ELSE 'accepted' END AS _fate,
+            _why AS _key_reason
+        FROM judged LEFT JOIN fates ON judged.rowid = fates._id""")
 
 
 def in_partitions(contract: Contract, partitions: Sequence[Values]) -> str:
@@ -113,10 +113,11 @@ def patched(contract: Contract, rows: str, patches: str | None) -> str:
     )
     return f"""
         SELECT * REPLACE ({changed}) FROM (
-            SELECT came.*, {row_pack(contract)} AS _raw, CASE WHEN kind = 'fix' THEN changes::JSON END AS _changes,
-                CASE WHEN kind = 'discard' THEN reason END AS _discarded
-            FROM ({rows}) AS came LEFT JOIN (SELECT file_hash, record, kind, changes, reason FROM ({patches})) AS patch
-                ON came._file_hash = patch.file_hash AND came._record = patch.record)"""
+            SELECT came.*, {row_pack(contract)} AS _raw, CASE WHEN _kind = 'fix' THEN _patched::JSON END AS _changes,
+                CASE WHEN _kind = 'discard' THEN _why END AS _discarded
+            FROM ({rows}) AS came LEFT JOIN (
+                SELECT file_hash AS _of, record AS _number, kind AS _kind, changes AS _patched, reason AS _why FROM ({patches}))
+                ON _file_hash = _of AND _record = _number)"""
 
 
 def typed_sql(
@@ -184,7 +185,7 @@ def _decide_keys(
     by = contract.partition.columns
     whole_table = contract.key.scope == "table" and bool(by)
     alike = contract.key.columns if whole_table else (*by, *contract.key.columns)
-    candidates = f"(SELECT rowid AS id, * FROM judged WHERE _broken & {judging.set_aside} = 0)"
+    candidates = f"(SELECT rowid AS _id, * FROM judged WHERE _broken & {judging.set_aside} = 0)"
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE repeated AS SELECT {names(alike)} FROM {candidates} GROUP BY ALL HAVING count(*) > 1"
     )
@@ -197,16 +198,16 @@ def _decide_keys(
     con.execute(f"""
         INSERT INTO fates
         WITH rivals AS (
-            SELECT c.*, {place} AS place, min({place}) OVER (PARTITION BY {rivals}) AS first_place
+            SELECT c.*, {place} AS _place, min({place}) OVER (PARTITION BY {rivals}) AS _first
             FROM {candidates} AS c SEMI JOIN repeated AS r ON {same}
-            WHERE c.id NOT IN (SELECT id FROM fates)),
+            WHERE c._id NOT IN (SELECT _id FROM fates)),
         ranked AS (
-            SELECT id, place, first_place, row_number() OVER (
-                PARTITION BY {names(alike)}, place ORDER BY {latest}_file DESC, _record DESC) AS rank
+            SELECT _id, _place, _first, row_number() OVER (
+                PARTITION BY {names(alike)}, _place ORDER BY {latest}_file DESC, _record DESC) AS _rank
             FROM rivals)
-        SELECT id, CASE WHEN place <> first_place THEN 'conflict' ELSE 'merged' END,
-            CASE WHEN place <> first_place THEN 'the partition ' || {_place_text("first_place")} || ' has it already' END
-        FROM ranked WHERE place <> first_place OR rank > 1""")
+        SELECT _id, CASE WHEN _place <> _first THEN 'conflict' ELSE 'merged' END,
+            CASE WHEN _place <> _first THEN 'the partition ' || {_place_text("_first")} || ' has it already' END
+        FROM ranked WHERE _place <> _first OR _rank > 1""")
 
 
 def _decide_taken(
@@ -222,14 +223,14 @@ def _decide_taken(
     own, theirs = (", ".join(f"{side}.{ident(name)}" for name in by) for side in "ct")
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE taken AS
-        SELECT c.id, t.* EXCLUDE ({names(contract.key.columns)}, stays), row({theirs}) < row({own}) OR t.stays AS keeps
+        SELECT c._id, t.* EXCLUDE ({names(contract.key.columns)}, _stays), row({theirs}) < row({own}) OR t._stays AS _keeps
         FROM {candidates} AS c JOIN (
-            SELECT {names(contract.key.columns)}, {names(by)}, {stays} AS stays
+            SELECT {names(contract.key.columns)}, {names(by)}, {stays} AS _stays
             FROM {table_name(contract.name).sql} WHERE NOT {in_partitions(contract, partitions)}) AS t ON {same}""")
     con.execute(f"""
         INSERT INTO fates
-        SELECT id, 'conflict', 'the partition ' || {_place_text(f"min(row({names(by)}))")} || ' has it already'
-        FROM taken WHERE keeps GROUP BY id""")
+        SELECT _id, 'conflict', 'the partition ' || {_place_text(f"min(row({names(by)}))")} || ' has it already'
+        FROM taken WHERE _keeps GROUP BY _id""")
 
 
 def later_holders(con: duckdb.DuckDBPyConnection, contract: Contract) -> list[Values]:
@@ -238,14 +239,14 @@ def later_holders(con: duckdb.DuckDBPyConnection, contract: Contract) -> list[Va
         return []
     by = names(contract.partition.columns)
     rows = con.execute(
-        f"SELECT DISTINCT {by} FROM taken WHERE id NOT IN (SELECT id FROM fates) ORDER BY ALL"
+        f"SELECT DISTINCT {by} FROM taken WHERE _id NOT IN (SELECT _id FROM fates) ORDER BY ALL"
     ).fetchall()
     return [dict(zip(contract.partition.columns, place, strict=True)) for place in rows]
 
 
 def _keep_rows(con: duckdb.DuckDBPyConnection, contract: Contract, partitions: Sequence[Values]) -> None:
     """Rows that only the key or a Python rule sets aside have no `_row` yet: fetch it from raw, for these few."""
-    late = "(judged.rowid IN (SELECT id FROM fates WHERE fate = 'conflict') OR _broken <> 0) AND judged._row IS NULL"
+    late = "(judged.rowid IN (SELECT _id FROM fates WHERE _fated = 'conflict') OR _broken <> 0) AND judged._row IS NULL"
     if con.execute(f"SELECT 1 FROM judged WHERE {late} LIMIT 1").fetchone() is None:
         return
     con.execute(f"""
@@ -273,6 +274,29 @@ def refuse_taken_keys(
         raise KeyConflict(
             f"`{contract.name}`: the key {taken} was committed by another partition while this load was judged."
         )
+
+
+Inputs = tuple[dict[str, str], int]
+
+
+def inputs_of(con: duckdb.DuckDBPyConnection, contract: Contract) -> Inputs:
+    """What a screening reads besides other partitions of its table: the latest load of each raw partition, and how many
+    decisions there are."""
+    rows = con.execute(
+        "SELECT partition_key, arg_max(load_id, snapshot_id) FROM lake.ops.loads "
+        "WHERE asset = ? AND outcome = 'committed' GROUP BY 1", [f"raw.{contract.table}"],
+    ).fetchall()  # fmt: skip
+    (decided,) = con.execute("SELECT count(*) FROM lake.ops.patches WHERE asset = ?", [contract.name]).fetchone() or (
+        0,
+    )
+    return dict(rows), int(decided)
+
+
+def refuse_stale_inputs(contract: Contract, keys: Sequence[str], seen: Inputs, con: duckdb.DuckDBPyConnection) -> None:
+    """Runs inside the gate: what was judged must not replace what came after. Raises `KeyConflict`, as a lost race."""
+    loads, decided = inputs_of(con, contract)
+    if decided != seen[1] or any(loads.get(key) != seen[0].get(key) for key in keys):
+        raise KeyConflict(f"`{contract.name}`: a raw partition or a decision came in while this load was judged.")
 
 
 def committed_loads(con: duckdb.DuckDBPyConnection, contract: Contract) -> int:

@@ -84,10 +84,11 @@ def measured(contract: Contract, row: Sequence[float | None] | None) -> Values:
     }
 
 
-def history_of(con: duckdb.DuckDBPyConnection, asset: str, without: Collection[str]) -> History:
+def history_of(con: duckdb.DuckDBPyConnection, contract: Contract, without: Collection[str]) -> History:
     """The measures of a table's committed partitions, but for these keys, which are about to be loaded again."""
-    loads = latest_loads(con, asset)
-    return History({load.partition_key: load.measures for load in loads if load.partition_key not in without})
+    loads = latest_loads(con, contract.name)
+    kept = {load.partition_key: load.measures for load in loads if load.partition_key not in without}
+    return History(kept, contract.partition)
 
 
 def verdicts(contract: Contract, values: Values, history: History, key: str) -> list[RuleResult]:

@@ -24,7 +24,9 @@ def judge_in_python(con: duckdb.DuckDBPyConnection, contract: Contract, rules: S
     could not be evaluated: that is a failure and never a pass."""
     for compiled in rules:
         if compiled.rule.python is not None:
-            broken = pa.table({"id": pa.array(list(_broken(con, contract, compiled.rule.python)), pa.int64())})
+            broken = pa.table(
+                {"id": pa.array(list(broken_ids(con, contract, compiled.rule.python, "judged")), pa.int64())}
+            )
             con.register("_broken_in_python", broken)
             con.execute(
                 f"UPDATE judged SET _broken = _broken | {1 << compiled.bit}::UBIGINT "
@@ -33,8 +35,9 @@ def judge_in_python(con: duckdb.DuckDBPyConnection, contract: Contract, rules: S
             con.unregister("_broken_in_python")
 
 
-def _broken(con: duckdb.DuckDBPyConnection, contract: Contract, rule: PythonRule) -> Iterator[int]:
-    reader = con.execute(f"SELECT rowid AS _id, {names(rule.columns)} FROM judged").fetch_record_batch(BATCH_ROWS)
+def broken_ids(con: duckdb.DuckDBPyConnection, contract: Contract, rule: PythonRule, table: str) -> Iterator[int]:
+    """Row ids of a temporary table whose rows break the rule. Raises `LoadFailed`."""
+    reader = con.execute(f"SELECT rowid AS _id, {names(rule.columns)} FROM {table}").fetch_record_batch(BATCH_ROWS)
     for batch in reader:
         frame = batch.to_pandas()
         ids = frame.pop("_id")
@@ -49,6 +52,12 @@ def _verdict(contract: Contract, rule: PythonRule, frame: pd.DataFrame) -> Any:
         return verdict.fillna(value=False).astype(bool).to_numpy()
     except Exception as error:  # a user's function can raise anything
         raise LoadFailed(
-            f"`{contract.name}`: the rule `{rule.name}` could not be evaluated: {type(error).__name__}: {error}.",
+            f"`{contract.name}`: the rule `{rule.name}` could not be evaluated: {_said(contract, rule, error)}.",
             fix="correct the function in the contract: it takes a pandas frame and returns a boolean per row",
         ) from error
+
+
+def _said(contract: Contract, rule: PythonRule, error: Exception) -> str:
+    """The error's kind, and its words unless they may quote personal data."""
+    personal = any(contract.columns[name].pii for name in rule.columns)
+    return type(error).__name__ if personal else f"{type(error).__name__}: {error}"

@@ -30,7 +30,16 @@ from data_platform.lake.storage import storage_errors
 from data_platform.quality.aside import QUARANTINE_COLUMNS, quarantine_sql
 from data_platform.quality.bands import History
 from data_platform.quality.counting import NOTHING, Counts, counts, facts_of
-from data_platform.quality.judging import Judge, committed_loads, judge, later_holders, refuse_taken_keys
+from data_platform.quality.judging import (
+    Inputs,
+    Judge,
+    committed_loads,
+    inputs_of,
+    judge,
+    later_holders,
+    refuse_stale_inputs,
+    refuse_taken_keys,
+)
 from data_platform.quality.measures import history_of, verdicts
 from data_platform.quality.recording import both, recording
 from data_platform.quality.results import rule_results, samples
@@ -169,7 +178,7 @@ def _attempt(job: Job, asked: list[str], unmoved: Collection[str]) -> tuple[list
     commits none."""
     for attempt in range(KEY_RETRIES):
         started = time.monotonic()
-        seen = committed_loads(job.con, job.contract)
+        seen, inputs = committed_loads(job.con, job.contract), inputs_of(job.con, job.contract)
         keys = _judge(job, asked, unmoved)
         outcomes = _count(job, keys, started)
         bad = [outcome for outcome in outcomes if not outcome.committed]
@@ -177,7 +186,7 @@ def _attempt(job: Job, asked: list[str], unmoved: Collection[str]) -> tuple[list
             job.lake.record_failures([outcome.load for outcome in bad if outcome.partition_key in asked])
             return [], bad
         try:
-            _commit(job, keys, outcomes, seen)
+            _commit(job, keys, outcomes, seen, inputs)
         except KeyConflict:
             if attempt == KEY_RETRIES - 1:
                 raise
@@ -189,6 +198,7 @@ def _attempt(job: Job, asked: list[str], unmoved: Collection[str]) -> tuple[list
 def _judge(job: Job, asked: list[str], unmoved: Collection[str]) -> list[str]:
     """Judges, and returns the keys that were judged: those asked for and the later ones they draw in."""
     contract, keys = job.contract, list(asked)
+    job.look_up(keys)
     decided = latest_patches(contract.name) if has_patches(job.con, contract.name) else None
     stay = set(unmoved)
     while True:
@@ -201,7 +211,7 @@ def _judge(job: Job, asked: list[str], unmoved: Collection[str]) -> list[str]:
         stay |= {key for key in later if key not in job.read}  # without raw rows there is nothing to judge
 
 
-def _commit(job: Job, keys: list[str], outcomes: Sequence[Outcome], seen: int) -> None:
+def _commit(job: Job, keys: list[str], outcomes: Sequence[Outcome], seen: int, inputs: Inputs) -> None:
     contract, by = job.contract, job.contract.partition.columns
     flags = ", ".join(
         f"CASE WHEN _broken & {1 << r.bit} <> 0 THEN {text(r.rule.name)} END"
@@ -218,7 +228,8 @@ def _commit(job: Job, keys: list[str], outcomes: Sequence[Outcome], seen: int) -
     # Inside the transaction the ledger holds our own loads too.
     check = partial(refuse_taken_keys, contract, job.values(keys), seen + len(outcomes)) if whole_table else None
     loads = [outcome.load for outcome in outcomes]
-    job.lake.commit(slices, loads, check=both(check, job.record), message=f"screen {contract.name}")
+    fresh = partial(refuse_stale_inputs, contract, keys, inputs)
+    job.lake.commit(slices, loads, check=both(fresh, check, job.record), message=f"screen {contract.name}")
 
 
 def _stage(job: Job, table: str, sql: str) -> list[StagedFile]:
@@ -240,7 +251,7 @@ def _count(job: Job, keys: Sequence[str], started: float) -> list[Outcome]:
     counted, facts = counts(job.con, job.judging), facts_of(job.con, job.contract)
     shown = samples(job.con, job.contract, job.judging.bits())
     seconds = (time.monotonic() - started) / len(keys)
-    history = history_of(job.con, job.contract.name, keys)
+    history = history_of(job.con, job.contract, keys)
     found = []
     for key in sorted(keys):
         own = counted.get(key) or Counts.of(job.contract, None, [name for name, _ in job.judging.bits()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from data_platform.lake.ledger import latest_loads
 from data_platform.lake.sql import ident, names
 from data_platform.quality.compiler import compile_rules, typed_value
 from data_platform.quality.judging import typed_sql
+from data_platform.quality.python_rules import broken_ids
 
 SAMPLE_ROWS = 500_000
 REPEATS = 3
@@ -76,11 +78,15 @@ def _seconds(con: duckdb.DuckDBPyConnection, contract: Contract, keys: list[str]
     for fk in contract.foreign_keys:
         layer, _, table = fk.references.partition(".")
         parents = f"(SELECT DISTINCT {ident(fk.to)} AS id FROM lake.{ident(layer)}.{ident(table)})"
-        joined = f"SELECT count(id) FROM weighed LEFT JOIN {parents} ON {ident(fk.column)} = id"
+        joined = f"SELECT count(p.id) FROM weighed LEFT JOIN {parents} AS p ON weighed.{ident(fk.column)} = p.id"
         found[f"{fk.column}.exists"] += max(_timed(con, joined) - nothing, 0.0)
     if contract.key:
         grouped = f"SELECT 1 FROM weighed GROUP BY {names(contract.key.columns)} HAVING count(*) > 1"
         found["key"] = max(_timed(con, f"SELECT count(*) FROM ({grouped})") - nothing, 0.0)
+    for slow in contract.python_rules:
+        started = time.perf_counter()
+        deque(broken_ids(con, contract, slow, "weighed"), maxlen=0)
+        found[slow.name] = time.perf_counter() - started
     con.execute("DROP TABLE weighed")
     return found
 

@@ -69,7 +69,8 @@ class FileRead:
         known = {alias: None for aliases in self.aliases.values() for alias in aliases}
         if not known:
             return "_extra"
-        return f"nullif(json_merge_patch(_extra, {text(json.dumps(known))})::VARCHAR, '{{}}')"
+        left = f"nullif(json_merge_patch(_extra, {text(json.dumps(known))})::VARCHAR, '{{}}')"
+        return f"CASE WHEN _extra IS NOT NULL THEN {left} END"
 
 
 def _path(name: str) -> str:

@@ -28,7 +28,7 @@ from data_platform.settings import load_settings
 from data_platform.sources.declare import Feed
 from data_platform.sources.load import load_raw
 
-DAY, NAME = "2026-01-05", "staging.evolving"
+DAY = "2026-01-05"
 ROWS = [
     {"id": str(n), "qty": str(n), "price": f"{n}.50", "day": f"2026-01-{n + 1:02}", "note": f"Ü{n}"} for n in range(10)
 ]
@@ -37,7 +37,7 @@ Cell = tuple[int, int] | str
 Row = Mapping[str, Any]
 
 
-def made(drift: Drift, version: int = 1, **changed: Any) -> Contract:
+def made(name: str, drift: Drift, version: int = 1, **changed: Any) -> Contract:
     """The contract of the feed; `changed` has other fields of the model, None for a column that is gone."""
     fields: dict[str, tuple[Any, Any]] = {
         "id": (int, column(description="Number")),
@@ -50,20 +50,29 @@ def made(drift: Drift, version: int = 1, **changed: Any) -> Contract:
     body = {name: spec for name, (_, spec) in stated.items()} | {"__doc__": "Rows.", "__qualname__": "Evolving"}
     body["__annotations__"] = {name: kind for name, (kind, _) in stated.items()}
     model = type("Evolving", (pa.DataFrameModel,), body)
-    REGISTRY.pop(NAME, None)
+    REGISTRY.pop(f"staging.{name}", None)
     table(
-        NAME, grain="one row per id", owner="a@example.com", partition=by("arrival_date", "day"), key=Key(("id",)),
+        f"staging.{name}", grain="one row per id", owner="a@example.com", partition=by("arrival_date", "day"), key=Key(("id",)),
         drift=drift, version=version, quarantine_limit=1.0,
     )(model)  # fmt: skip
-    REGISTRY["raw.evolving"] = raw_contract(REGISTRY[NAME])
-    return REGISTRY[NAME]
+    REGISTRY[f"raw.{name}"] = raw_contract(REGISTRY[f"staging.{name}"])
+    return REGISTRY[f"staging.{name}"]
 
 
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
+    known = set(REGISTRY)
     yield
-    for name in (NAME, "raw.evolving"):
-        REGISTRY.pop(name, None)
+    for name in set(REGISTRY) - known:
+        del REGISTRY[name]
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    """One for all: each change under each policy has tables of its own."""
+    found = Lake(load_settings(home=tmp_path_factory.mktemp("evolution"), threads=1))
+    yield found
+    found.close()
 
 
 @dataclass(frozen=True)
@@ -140,7 +149,7 @@ def write(path: Path, change: Change) -> None:
 
 def load(lake: Lake, contract: Contract, change: Change) -> Cell:
     """What became of the change: (accepted, set aside), or `FAILS`."""
-    feed = Feed(NAME, f"{{key}}.{change.form}", change.form)  # type: ignore[arg-type]
+    feed = Feed(contract.name, f"{contract.table}/{{key}}.{change.form}", change.form)  # type: ignore[arg-type]
     write(lake.settings.landing_dir / feed.file(DAY), change)
     (raw,) = load_raw(lake, feed, [DAY], "run")
     if not raw.committed:
@@ -152,31 +161,32 @@ def load(lake: Lake, contract: Contract, change: Change) -> Cell:
     return (found.rows_accepted, found.rows_quarantined) if outcome.committed else FAILS
 
 
-def ids(lake: Lake, where: str = "true") -> int:
+def ids(lake: Lake, contract: Contract, where: str = "true") -> int:
     with lake.connect() as con:
-        row = con.execute(f"SELECT count(*) FROM lake.staging.evolving WHERE {where}").fetchone()
+        row = con.execute(f"SELECT count(*) FROM lake.{contract.name} WHERE {where}").fetchone()
     return int(row[0]) if row else 0
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_every_policy_has_its_stated_outcome(tmp_path: Path, name: str) -> None:
-    change = CELLS[name]
+def test_every_policy_has_its_stated_outcome(lake: Lake, name: str) -> None:
+    change, number = CELLS[name], list(CELLS).index(name)
+    old = {} if name != "type widened, contract follows" else {"qty": (Int32, column(description="Units"))}
     for drift, expected in zip(get_args(Drift), change.cells, strict=True):
-        lake = Lake(load_settings(home=tmp_path / drift, threads=1))
-        old = {} if name != "type widened, contract follows" else {"qty": (Int32, column(description="Units"))}
-        assert load(lake, made(drift, **old), Change((), form=change.form)) == ALL, "the feed as it was"
-        assert load(lake, made(drift, 2, **change.contract), change) == expected, drift
-        assert ids(lake) == (10 if expected == FAILS else expected[0]), "what fails leaves the old rows"
+        table_of_its_own = f"evolving_{number}_{drift}"
+        assert load(lake, made(table_of_its_own, drift, **old), Change((), form=change.form)) == ALL, (
+            "the feed as it was"
+        )
+        contract = made(table_of_its_own, drift, 2, **change.contract)
+        assert load(lake, contract, change) == expected, drift
+        assert ids(lake, contract) == (10 if expected == FAILS else expected[0]), "what fails leaves the old rows"
         if drift == "evolve":
-            assert ids(lake, "_extra IS NOT NULL") == (
-                sum("colour" in row or "tags" in row for row in change.rows) if change.extra else 0
-            )
-        lake.close()
+            unknown = sum("colour" in row or "tags" in row for row in change.rows) if change.extra else 0
+            assert ids(lake, contract, "_extra IS NOT NULL") == unknown
 
 
-def test_a_narrower_type_is_refused_and_changes_nothing(tmp_path: Path) -> None:
-    lake = Lake(load_settings(home=tmp_path, threads=1))
-    assert load(lake, made("freeze"), Change(())) == ALL
+def test_a_narrower_type_is_refused_and_changes_nothing(lake: Lake) -> None:
+    contract = made("narrowed", "freeze")
+    assert load(lake, contract, Change(())) == ALL
     with pytest.raises(LakeError, match="never narrowed"):
-        load(lake, made("freeze", 2, qty=(Int32, column(description="Units"))), Change(()))
-    assert ids(lake) == 10
+        load(lake, made("narrowed", "freeze", 2, qty=(Int32, column(description="Units"))), Change(()))
+    assert ids(lake, contract) == 10

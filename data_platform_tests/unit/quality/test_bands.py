@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_platform.contracts.partitioning import Dimension, Partitioning, by
 from data_platform.quality.bands import LEARNING, History, Unusual, band_of
 
 MONDAY = date(2026, 1, 5)
@@ -65,6 +66,19 @@ def test_a_wider_floor_never_makes_a_narrower_band(values: list[float], floor: f
 
 
 def test_months_and_other_keys_are_compared_in_order() -> None:
-    history = History({f"part-{number:02}": {"row_count": 10.0} for number in range(LEARNING)})
-    (found,) = history.judge({"row_count": 100.0}, "part-99")
-    assert isinstance(found, Unusual) and found.basis == f"{LEARNING} of the last {LEARNING} partitions had 5 to 15"
+    months = {f"2025-{number:02}-01": {"row_count": 10.0} for number in range(1, LEARNING + 1)}
+    (found,) = History(months, by("month", "month")).judge({"row_count": 100.0}, "2026-01-01")
+    assert isinstance(found, Unusual) and found.basis == f"{LEARNING} of the last {LEARNING} months had 5 to 15"
+
+
+def test_each_value_of_a_static_dimension_has_a_history_of_its_own() -> None:
+    both = Partitioning((Dimension("country", "static", keys=("DE", "FR")), Dimension("day", "day")))
+    known = {
+        f"{country}|2026-01-{day:02}": {"row_count": rows}
+        for country, rows in (("DE", 1e5), ("FR", 100.0))
+        for day in range(1, 11)
+    }
+    history = History(known, both)
+    assert history.judge({"row_count": 100.0}, "FR|2026-01-11") == []
+    assert history.judge({"row_count": 100.0}, "DE|2026-01-11") != []
+    assert history.judge({"row_count": 100.0}, "FR|2026-01-01") == f"learning: 0 of {LEARNING} earlier partitions"

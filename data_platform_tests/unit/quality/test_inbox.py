@@ -181,9 +181,10 @@ def test_what_the_engine_says_of_a_value_is_masked(lake, land):
     assert "nobody" not in str(caught.value)
 
 
-def test_a_rule_or_status_that_does_not_exist_is_refused():
-    with pytest.raises(ContractError, match=r"Did you mean `email\.matches`\?"):
-        Pick(CUSTOMERS, rule="email.match")
+def test_a_rule_or_status_that_does_not_exist_is_refused(lake, land):
+    _customers(lake, land)
+    with lake.connect() as con, pytest.raises(ContractError, match=r"Did you mean `email\.matches`\?"):
+        inbox.require_rule(con, Pick(CUSTOMERS, rule="email.match"))
     with pytest.raises(UsageError, match="Did you mean `open`"):
         Pick(CUSTOMERS, status="opne")
 
@@ -216,3 +217,52 @@ def test_orphans_that_are_held_do_not_fail_the_load(lake, land, holding):
     _load(lake)
     land("orders", DAY, [order(number, customer_id="C00000009") for number in range(60)])
     assert _load(lake, holding).rows_held == 60
+
+
+def test_a_fix_leaves_discarded_rows_discarded(lake, land):
+    _customers(lake, land)
+    with lake.connect() as con:
+        decide.discard(lake, con, Pick(CUSTOMERS, record=2), "not ours")
+    found = _fix(lake, Pick(CUSTOMERS, rule="email.matches"), "email = 'x@example.com'")
+    assert found.changed == 1
+    assert _statuses(lake) == {2: "discarded", 3: "fixed", 4: "open", 5: "open"}
+    _load(lake)
+    assert _statuses(lake) == {2: "discarded", 4: "open", 5: "open"}
+
+
+def test_rows_of_a_rule_that_the_contract_has_no_more_can_be_worked(lake, land):
+    _customers(lake, land)
+    with lake.connect() as con:
+        con.execute(
+            "UPDATE lake.quarantine.customers SET rules = 'old.rule', first_rule = 'old.rule' WHERE _record = 3"
+        )
+        pick = Pick(CUSTOMERS, rule="old.rule")
+        inbox.require_rule(con, pick)
+        (row,) = inbox.shown(con, pick, 5)
+        assert row["why"] == "old.rule: a rule that the contract has no more"
+        assert decide.discard(lake, con, pick, "history").rows == 1
+
+
+def test_a_child_that_was_fixed_waits_for_the_parent_it_was_given(lake, land, holding):
+    land("customers", DAY, [customer()])
+    _load(lake)
+    land("orders", DAY, [order(1, customer_id="C0000000X")])
+    _load(lake, holding)
+    _fix(lake, Pick(holding, record=1), "customer_id = 'C00000009'")
+    _load(lake, holding)
+    assert _statuses(lake, "orders") == {1: "held"}
+    land("customers", NEXT, [customer(customer_id="C00000009")])
+    _load(lake, day=NEXT)
+    with lake.connect() as con:
+        assert inbox.arrived(con, holding) == [DAY]
+    assert _load(lake, holding).rows_accepted == 1
+
+
+def test_discarding_the_rows_that_fail_a_load_lets_it_through(lake, land):
+    land("customers", DAY, [customer(), customer(customer_id="C00000002", email="bad")])
+    assert screen(lake, CUSTOMERS, [DAY], "first")[0].committed
+    with lake.connect() as con:
+        decide.discard(lake, con, Pick(CUSTOMERS, record=2), "known")
+    strict = replace(CUSTOMERS, actions={"email.matches": "fail"})
+    load = _load(lake, strict)
+    assert (load.rows_accepted, load.rows_discarded, load.by_rule) == (1, 1, {})

@@ -115,3 +115,19 @@ def test_one_header_for_two_columns_is_refused() -> None:
 
     with pytest.raises(ContractError, match="two columns for the header `A`"):
         table("staging.twice", grain="none", owner="a@example.com")(Twice)
+
+
+def test_records_that_use_either_name_leave_no_unknown_column_behind(tmp_path: Path, drifting: Contract) -> None:
+    lake = Lake(load_settings(home=tmp_path))
+    feed = Feed("staging.drifting", "d/{key}.jsonl", "jsonl")
+    path = lake.settings.landing_dir / feed.file(DAY)
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        '{"No": "1", "Day": "2026-01-04", "Amount": 1}\n{"Nummer": "2", "Day": "2026-01-04", "Betrag": 2}\n'
+    )
+    (raw,) = load_raw(lake, feed, [DAY], "run")
+    assert raw.committed, raw.load.error
+    with lake.connect() as con:
+        assert con.execute("SELECT No, Amount, _extra FROM lake.raw.drifting ORDER BY 1").fetchall() == [
+            ("1", "1", None), ("2", "2", None),
+        ]  # fmt: skip
