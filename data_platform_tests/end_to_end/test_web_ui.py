@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from data_platform.contracts.registry import contract
 from data_platform.settings import PROJECT_ROOT
 from data_platform_tests.serving import free_port, serving
 
@@ -111,8 +112,8 @@ def test_an_asset_page_shows_columns_partitions_and_checks(url: str, page: Page)
     expect(page.get_by_text(f"Missing ({DAYS - LOADED})")).to_be_visible()
     picture(page, "asset-partitions")
     page.goto(f"{url}/assets/staging/orders?view=checks&checkDetail=country_code__isin")
-    expect(page.get_by_text("Checks (17)")).to_be_visible()
-    for text in ("country_code.isin", "one of AT, BE, CH", "expected"):
+    expect(page.get_by_text(f"Checks ({len(contract('staging.orders').rules)})")).to_be_visible()
+    for text in ("country_code.isin", "one of AT, BE, CH", "expected", "data-platform quarantine show orders"):
         expect(page.get_by_text(text).first).to_be_visible()
     picture(page, "asset-checks")
 
