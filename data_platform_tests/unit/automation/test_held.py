@@ -34,10 +34,14 @@ def test_partitions_are_asked_for_when_a_parent_has_come() -> None:
     with lake.connect() as con:
         for table in (contract("staging.payments"), contract("staging.orders")):
             ensure_tables(lake, con, table)
+        raw = {column.source: column.duckdb_type for column in contract("raw.payments").columns.values()}
+        lake.ensure_table(con, "raw.payments", raw | {"arrival_date": "DATE"}, ("arrival_date",))
         for day in DAYS:
+            origin = f"'a.jsonl' AS _file, '{day}' AS _file_hash, 1 AS _record, DATE '{day}' AS arrival_date"
+            con.execute(f"INSERT INTO lake.raw.payments BY NAME SELECT ' O0000000001 ' AS order_id, {origin}")
             con.execute(f"""
                 INSERT INTO lake.quarantine.payments BY NAME
-                SELECT 'held' AS status, '{{"order_id": " O0000000001 "}}' AS "row", DATE '{day}' AS arrival_date""")
+                SELECT 'held' AS status, 'order_id.exists' AS rules, {origin}""")
         assert _tick().skip_message == "No held row has got its parent."
         con.execute(
             "INSERT INTO lake.staging.orders BY NAME SELECT 'O0000000001' AS order_id, DATE '2026-01-09' AS arrival_date"
