@@ -15,7 +15,7 @@ import pytest
 from data_platform.settings import PROJECT_ROOT
 from data_platform_tests.end_to_end.test_docs import BIN, PARCELS, blocks
 
-pytestmark = (pytest.mark.slow, pytest.mark.long)
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.fixture
