@@ -14,7 +14,7 @@ from data_platform.contracts.model import Contract
 from data_platform.contracts.registry import contracts
 from data_platform.lake.lake import get_lake
 from data_platform.lake.ledger import latest_loads
-from data_platform.quality.inbox import arrived
+from data_platform.quality.second_look import arrived
 from data_platform.settings import get_settings
 
 

@@ -14,7 +14,7 @@ from data_platform.contracts.registry import contract
 from data_platform.lake.lake import Lake
 from data_platform.lake.ledger import latest_audits, stale_days
 from data_platform.partitions import grain_of
-from data_platform.quality.inbox import arrived
+from data_platform.quality.second_look import arrived
 
 Keys = Mapping[dg.AssetKey, Collection[str]]
 

@@ -65,6 +65,11 @@ def _column(name: str, old: Definition, new: Definition) -> Iterator[Difference]
     if old["format"] != new["format"]:
         said = f"column `{name}`: format {_or(new['format'], 'ISO 8601')}, was {_or(old['format'], 'ISO 8601')}"
         yield Difference("format changed", name, said)
+    for stated in ("aliases", "decimal"):
+        # A definition that was recorded before these were stated has neither.
+        if stated in old and old[stated] != new[stated]:
+            said = f"column `{name}`: {stated} {_or(new[stated], 'none')}, was {_or(old[stated], 'none')}"
+            yield Difference(f"{stated} changed", name, said)
     if old["pii"] != new["pii"]:
         said = f"column `{name}`: personal data {_or(new['pii'], 'none')}, was {_or(old['pii'], 'none')}"
         yield Difference("pii changed", name, said)
@@ -88,6 +93,9 @@ def _rules(old: Mapping[str, Definition], new: Mapping[str, Definition]) -> Iter
             yield Difference("action changed", name, said)
         if before["null"] != now["null"]:
             said = f"rule `{name}`: a check that gives NULL is a {now['null']} now"
+            yield Difference("rule changed", name, said)
+        if "threshold" in before and before["threshold"] != now["threshold"]:
+            said = f"rule `{name}`: threshold (warn, fail above) {now['threshold']}, was {before['threshold']}"
             yield Difference("rule changed", name, said)
         # The key's rule is told of as the key.
         if now["kind"] != "key" and before["expected"] != now["expected"]:

@@ -5,7 +5,7 @@ A mart's table keeps every column it ever had; which of them readers see follows
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import duckdb
 
@@ -16,10 +16,9 @@ from data_platform.lake.staging import Shape
 KEPT_VERSIONS = 3
 
 
-def retired_in(con: duckdb.DuckDBPyConnection, name: TableName, shape: Shape) -> Mapping[str, int]:
+def _retired(versions: Sequence[tuple[int, set[str]]], shape: Shape) -> Mapping[str, int]:
     """The table's columns that its contract has no more, with the contract's version that gave each up. Nothing when no
     contract was ever recorded."""
-    versions = [(row.version, _columns(row.plain)) for row in history(con, str(name))]
     if not versions:
         return {}
     found = {}
@@ -37,8 +36,8 @@ def retired_in(con: duckdb.DuckDBPyConnection, name: TableName, shape: Shape) ->
 
 def reader_columns(con: duckdb.DuckDBPyConnection, name: TableName, shape: Shape) -> tuple[str, str]:
     """The select list of the published view, and the words for those who look at it: which columns are deprecated."""
-    retired = retired_in(con, name, shape)
-    now = max((row.version for row in history(con, str(name))), default=0)
+    versions = [(row.version, _columns(row.plain)) for row in history(con, str(name))]
+    retired, now = _retired(versions, shape), max((version for version, _ in versions), default=0)
     kept = {column: version for column, version in retired.items() if now - version < KEPT_VERSIONS}
     chosen = [
         f"NULL::{kind} AS {ident(column)}" if column in kept else ident(column)

@@ -7,7 +7,7 @@ replay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import duckdb
@@ -16,9 +16,8 @@ from data_platform.contracts.model import Contract
 from data_platform.lake.ledger import latest_loads
 from data_platform.lake.patches import has_patches, latest_patches
 from data_platform.lake.sql import ident, names, table_name, text
-from data_platform.quality.judging import Judge, in_partitions, judge
+from data_platform.quality.judging import Judge, chunks, in_partitions, judge
 
-CHUNK_ROWS = 4_000_000
 CHUNK_PARTITIONS = 400
 MANY_PARTITIONS = 20  # from here on progress is worth showing
 LIMIT_MIN_ROWS = 50
@@ -62,7 +61,7 @@ def judge_lake(con: duckdb.DuckDBPyConnection, contract: Contract, on_done: OnDo
     found, done = Against(partitions=len(read)), 0
     absent = _absent(con, contract) if read else ()
     try:
-        for keys in _chunks(read):
+        for keys in chunks(dict(sorted(read.items())), CHUNK_PARTITIONS):
             if on_done:
                 on_done(done, len(read))
             values = [contract.partition.values(key) for key in keys]
@@ -76,19 +75,6 @@ def judge_lake(con: duckdb.DuckDBPyConnection, contract: Contract, on_done: OnDo
         for table in ("judged", "fates", "repeated", "leaving"):
             con.execute(f"DROP TABLE IF EXISTS {table}")
     return found
-
-
-def _chunks(read: dict[str, int]) -> Iterator[list[str]]:
-    chunk: list[str] = []
-    rows = 0
-    for key, count in sorted(read.items()):
-        if chunk and (rows + count > CHUNK_ROWS or len(chunk) >= CHUNK_PARTITIONS):
-            yield chunk
-            chunk, rows = [], 0
-        chunk.append(key)
-        rows += count
-    if chunk:
-        yield chunk
 
 
 def _absent(con: duckdb.DuckDBPyConnection, contract: Contract) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The quarantine inbox: which rows wait there, and which of them could leave it. Looking only; deciding is `decide.py`."""
+"""The quarantine inbox: which rows wait there, and what is known of them. Looking only; deciding is `decide.py`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ import duckdb
 
 from data_platform.contracts.model import Contract, Rule
 from data_platform.errors import UsageError, did_you_mean
-from data_platform.lake.patches import has_patches, latest_patches
-from data_platform.lake.sql import ident, names, table_name, text, texts
+from data_platform.lake.sql import ident, names, text, texts
 from data_platform.quality.aside import STATUSES
-from data_platform.quality.compiler import raw_text, typed_value
-from data_platform.quality.judging import patched
 from data_platform.quality.results import mask
 
 WAITING = ("open", "held", "fixed")
@@ -142,34 +139,6 @@ def left(con: duckdb.DuckDBPyConnection, contract: Contract, version: int) -> in
             SELECT _file_hash, _record FROM {table} AT (VERSION => {int(version)}) WHERE {waiting}
             EXCEPT SELECT _file_hash, _record FROM {table} WHERE {waiting})""").fetchone()
     return int(row[0]) if row else 0
-
-
-def arrived(con: duckdb.DuckDBPyConnection, contract: Contract) -> list[str]:
-    """Partitions with held rows of which a parent that they lacked is there now. Fixes count as they will be applied."""
-    found: set[str] = set()
-    quarantine = f"quarantine.{contract.table}"
-    held = [fk for fk in contract.foreign_keys if fk.held and _exists(con, fk.references)]
-    if not held or not _exists(con, quarantine) or not _exists(con, f"raw.{contract.table}"):
-        return []
-    patches = latest_patches(contract.name) if has_patches(con, contract.name) else None
-    by = names(contract.partition.columns)
-    for fk in held:
-        child = contract.columns[fk.column]
-        waiting = f"""SELECT _file_hash, _record FROM lake.quarantine.{ident(contract.table)}
-            WHERE status = 'held' AND list_contains(string_split(rules, ','), {text(f"{fk.column}.exists")})"""
-        raw = f"FROM lake.raw.{ident(contract.table)} WHERE (_file_hash, _record) IN (SELECT (_file_hash, _record) FROM ({waiting}))"
-        rows = con.execute(f"""
-            WITH texts AS (SELECT row({by or "1"}) AS _place, {raw_text(child)} FROM ({patched(contract, raw, patches)}))
-            SELECT DISTINCT _place FROM texts
-            WHERE {typed_value(child)} IN (SELECT {ident(fk.to)} FROM {table_name(fk.references).sql})""").fetchall()
-        found |= {key_of(contract, place) for (place,) in rows}
-    return sorted(found)
-
-
-def _exists(con: duckdb.DuckDBPyConnection, name: str) -> bool:
-    schema, _, table = name.partition(".")
-    sql = "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = ? AND table_name = ?"
-    return con.execute(sql, [schema, table]).fetchone() is not None
 
 
 def key_of(contract: Contract, place: Any) -> str:

@@ -7,7 +7,7 @@ rule decides), and the view `routed` (judged with `_fate`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -19,6 +19,7 @@ from data_platform.lake.sql import ident, names, partition_text, partitions_cond
 from data_platform.quality.compiler import CompiledRule, broken_mask, compile_rules, mask_of, raw_text, typed_value
 from data_platform.quality.python_rules import judge_in_python
 
+CHUNK_ROWS = 4_000_000
 ORIGIN = ("_file", "_file_hash", "_record", "_offset", "_bytes")
 
 
@@ -88,6 +89,20 @@ def judge(
                  WHEN _fated = 'merged' THEN 'merged' ELSE 'accepted' END AS _fate,
             _why AS _key_reason
         FROM judged LEFT JOIN fates ON judged.rowid = fates._id""")
+
+
+def chunks(read: Mapping[str, int], most: int) -> Iterator[list[str]]:
+    """Partition keys in the order given, so that one scan holds `CHUNK_ROWS` rows and `most` partitions: bounded memory
+    for any range. A larger partition is a chunk of its own."""
+    chunk, rows = list[str](), 0
+    for key, count in read.items():
+        if chunk and (rows + count > CHUNK_ROWS or len(chunk) >= most):
+            yield chunk
+            chunk, rows = [], 0
+        chunk.append(key)
+        rows += count
+    if chunk:
+        yield chunk
 
 
 def in_partitions(contract: Contract, partitions: Sequence[Values]) -> str:

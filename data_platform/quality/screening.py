@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -33,6 +33,7 @@ from data_platform.quality.counting import NOTHING, Counts, counts, facts_of
 from data_platform.quality.judging import (
     Inputs,
     Judge,
+    chunks,
     committed_loads,
     inputs_of,
     judge,
@@ -48,7 +49,6 @@ STAGING_ORIGIN: Mapping[str, str] = {
     "_file": "VARCHAR", "_file_hash": "VARCHAR", "_record": "BIGINT", "_flags": "VARCHAR",
 }  # fmt: skip
 log = logging.getLogger(__name__)
-CHUNK_ROWS = 4_000_000  # what one scan holds: bounded memory for any range
 CHUNK_PARTITIONS = 100
 LIMIT_MIN_ROWS = 50  # a share says little of a handful of rows
 KEY_RETRIES = 5
@@ -98,7 +98,7 @@ def screen(
                 cause = f"`raw.{contract.table}` has no committed load of `{key}`."
                 fix = f"data-platform backfill 'key:\"raw/{contract.table}\"' --from {key} --to {key}"
                 _keep(outcomes, [_failed(job, key, LoadFailed(cause, fix=fix), record=True)], on_done)
-        for chunk in list(_chunks(job)):
+        for chunk in list(chunks(job.read, CHUNK_PARTITIONS)):
             _keep(outcomes, _screen_chunk(job, chunk), on_done)
     others = sorted(set(outcomes) - set(keys))
     return [outcomes[key] for key in (*keys, *others)]
@@ -124,19 +124,6 @@ def _keep(outcomes: dict[str, Outcome], found: Sequence[Outcome], on_done: OnDon
         outcomes[outcome.partition_key] = outcome
         if on_done:
             on_done(outcome)
-
-
-def _chunks(job: Job) -> Iterator[list[str]]:
-    chunk: list[str] = []
-    rows = 0
-    for key, read in job.read.items():
-        if chunk and (rows + read > CHUNK_ROWS or len(chunk) >= CHUNK_PARTITIONS):
-            yield chunk
-            chunk, rows = [], 0
-        chunk.append(key)
-        rows += read
-    if chunk:
-        yield chunk
 
 
 def _screen_chunk(job: Job, keys: list[str]) -> list[Outcome]:

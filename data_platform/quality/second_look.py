@@ -1,22 +1,26 @@
-"""Rows that were set aside for a reason that has gone: another partition had their key, and has it no more.
-
-Which partition is loaded first must not decide for good which row is kept. Only finding them; screening their partition
-again is what brings them back.
-"""
+"""Rows that were set aside for a reason that has gone: another partition had their key and has it no more, or their
+parent has arrived since. Only finding them; screening their partition again is what brings them back."""
 
 from __future__ import annotations
 
 import duckdb
 
 from data_platform.contracts.model import Column, Contract
+from data_platform.lake.patches import has_patches, latest_patches
 from data_platform.lake.sql import ident, names, table_name, text
-from data_platform.quality.compiler import typed_value
+from data_platform.quality.compiler import raw_text, typed_value
+from data_platform.quality.inbox import key_of
+from data_platform.quality.judging import patched
 
 
 def freed(con: duckdb.DuckDBPyConnection, contract: Contract) -> dict[str, int]:
     """Rows of `quarantine.<table>` that are there for the rule `key` alone while no row of the table has their key, by
     partition key. Nothing for a table whose key has another scope, or that was never loaded."""
-    if contract.key is None or contract.key.scope != "table" or not _is_there(con, contract):
+    if (
+        contract.key is None
+        or contract.key.scope != "table"
+        or not (_exists(con, contract.name) and _exists(con, f"quarantine.{contract.table}"))
+    ):
         return {}
     columns = [contract.columns[name] for name in contract.key.columns]
     by = contract.partition.columns
@@ -39,9 +43,29 @@ def _raw(column: Column) -> str:
     return f"NULLIF(TRIM(json_extract_string(\"row\", {path})), '') AS {ident(f'raw:{column.name}')}"
 
 
-def _is_there(con: duckdb.DuckDBPyConnection, contract: Contract) -> bool:
-    row = con.execute(
-        "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = ? "
-        "AND schema_name IN ('quarantine', 'staging')", [contract.table],
-    ).fetchone()  # fmt: skip
-    return row == (2,)
+def arrived(con: duckdb.DuckDBPyConnection, contract: Contract) -> list[str]:
+    """Partitions with held rows of which a parent that they lacked is there now. Fixes count as they will be applied."""
+    found: set[str] = set()
+    quarantine = f"quarantine.{contract.table}"
+    held = [fk for fk in contract.foreign_keys if fk.held and _exists(con, fk.references)]
+    if not held or not _exists(con, quarantine) or not _exists(con, f"raw.{contract.table}"):
+        return []
+    patches = latest_patches(contract.name) if has_patches(con, contract.name) else None
+    by = names(contract.partition.columns)
+    for fk in held:
+        child = contract.columns[fk.column]
+        waiting = f"""SELECT _file_hash, _record FROM lake.quarantine.{ident(contract.table)}
+            WHERE status = 'held' AND list_contains(string_split(rules, ','), {text(f"{fk.column}.exists")})"""
+        raw = f"FROM lake.raw.{ident(contract.table)} WHERE (_file_hash, _record) IN (SELECT (_file_hash, _record) FROM ({waiting}))"
+        rows = con.execute(f"""
+            WITH texts AS (SELECT row({by or "1"}) AS _place, {raw_text(child)} FROM ({patched(contract, raw, patches)}))
+            SELECT DISTINCT _place FROM texts
+            WHERE {typed_value(child)} IN (SELECT {ident(fk.to)} FROM {table_name(fk.references).sql})""").fetchall()
+        found |= {key_of(contract, place) for (place,) in rows}
+    return sorted(found)
+
+
+def _exists(con: duckdb.DuckDBPyConnection, name: str) -> bool:
+    schema, _, table = name.partition(".")
+    sql = "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = ? AND table_name = ?"
+    return con.execute(sql, [schema, table]).fetchone() is not None

@@ -13,7 +13,7 @@ import duckdb
 
 from data_platform.contracts.model import Contract
 from data_platform.lake.ledger import latest_loads
-from data_platform.lake.sql import ident, names
+from data_platform.lake.sql import ident, names, table_name
 from data_platform.quality.compiler import compile_rules, typed_value
 from data_platform.quality.judging import typed_sql
 from data_platform.quality.python_rules import broken_ids
@@ -51,7 +51,7 @@ def worth(con: duckdb.DuckDBPyConnection, contract: Contract, since: datetime | 
     for load in loads:
         for rule, rows in load.by_rule.items():
             caught[rule] = caught.get(rule, 0) + rows
-    seconds = _seconds(con, contract, [load.partition_key for load in reversed(loads) if load.rows_read])
+    seconds = _seconds(con, contract, _newest({load.partition_key: load.rows_read for load in loads if load.rows_read}))
     whole = sum(seconds.values()) or 1.0
     rules = (*contract.row_rules, *(rule for rule in contract.rules if rule.kind == "key"))
     found = [
@@ -62,8 +62,7 @@ def worth(con: duckdb.DuckDBPyConnection, contract: Contract, since: datetime | 
     return sorted(found, key=lambda each: (-each.seconds, each.rule))
 
 
-def _seconds(con: duckdb.DuckDBPyConnection, contract: Contract, keys: list[str]) -> Mapping[str, float]:
-    chosen = _newest(con, contract, keys)
+def _seconds(con: duckdb.DuckDBPyConnection, contract: Contract, chosen: list[str]) -> Mapping[str, float]:
     if not chosen:
         return {}
     partitions = [contract.partition.values(key) for key in chosen]
@@ -76,8 +75,7 @@ def _seconds(con: duckdb.DuckDBPyConnection, contract: Contract, keys: list[str]
         what = typed_value(contract.columns[rule.columns[0]]) + " IS NULL" if rule.kind == "cast" else compiled.broken
         found[rule.name] = max(_timed(con, f"SELECT count_if({what}) FROM weighed") - nothing, 0.0)
     for fk in contract.foreign_keys:
-        layer, _, table = fk.references.partition(".")
-        parents = f"(SELECT DISTINCT {ident(fk.to)} AS id FROM lake.{ident(layer)}.{ident(table)})"
+        parents = f"(SELECT DISTINCT {ident(fk.to)} AS id FROM {table_name(fk.references).sql})"
         joined = f"SELECT count(p.id) FROM weighed LEFT JOIN {parents} AS p ON weighed.{ident(fk.column)} = p.id"
         found[f"{fk.column}.exists"] += max(_timed(con, joined) - nothing, 0.0)
     if contract.key:
@@ -91,16 +89,14 @@ def _seconds(con: duckdb.DuckDBPyConnection, contract: Contract, keys: list[str]
     return found
 
 
-def _newest(con: duckdb.DuckDBPyConnection, contract: Contract, keys: list[str]) -> list[str]:
+def _newest(read: Mapping[str, int]) -> list[str]:
     """Partitions from the newest on, up to about half a million rows."""
-    raw = {load.partition_key: load.rows_read for load in latest_loads(con, f"raw.{contract.table}")}
-    chosen: list[str] = []
-    rows = 0
-    for key in sorted(keys, reverse=True):
-        if chosen and rows + raw.get(key, 0) > SAMPLE_ROWS:
+    chosen, rows = list[str](), 0
+    for key in sorted(read, reverse=True):
+        if chosen and rows + read[key] > SAMPLE_ROWS:
             break
         chosen.append(key)
-        rows += raw.get(key, 0)
+        rows += read[key]
     return chosen
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from data_platform.contracts.model import Contract, Key, column
 from data_platform.contracts.registry import contract
-from data_platform.quality import against
-from data_platform.quality.against import judge_lake
+from data_platform.quality import judging
+from data_platform.quality.against import Against, judge_lake
 from data_platform.quality.screening import screen
 from data_platform_tests.unit.quality.test_screening import DAY, NEXT, customer, order, rows
 
@@ -31,7 +31,7 @@ def load(lake: Any, land: Any) -> None:
     assert all(outcome.committed for outcome in screen(lake, CUSTOMERS, [DAY, NEXT], "run"))
 
 
-def judged(lake: Any, stated: Contract) -> against.Against:
+def judged(lake: Any, stated: Contract) -> Against:
     with lake.connect(read_only=True) as con:
         return judge_lake(con, stated)
 
@@ -69,7 +69,7 @@ def test_a_column_that_raw_does_not_have_is_looked_for_among_the_extra_ones(lake
 
 def test_partitions_are_judged_in_chunks_and_progress_is_told(lake, land, monkeypatch):
     load(lake, land)
-    monkeypatch.setattr(against, "CHUNK_ROWS", 1)
+    monkeypatch.setattr(judging, "CHUNK_ROWS", 1)
     told: list[tuple[int, int]] = []
     with lake.connect(read_only=True) as con:
         found = judge_lake(con, replace(CUSTOMERS, actions={"email.matches": "flag"}), lambda *at: told.append(at))

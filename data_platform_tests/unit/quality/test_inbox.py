@@ -13,6 +13,7 @@ from data_platform.errors import ContractError, UsageError
 from data_platform.quality import decide, inbox
 from data_platform.quality.inbox import Pick
 from data_platform.quality.screening import screen
+from data_platform.quality.second_look import arrived
 from data_platform_tests.unit.quality.test_screening import DAY, NEXT, customer, order, rows
 
 CUSTOMERS = contract("staging.customers")
@@ -203,11 +204,11 @@ def test_a_child_waits_for_its_parent_whenever_that_arrives(lake, land, holding)
     assert (load.rows_accepted, load.rows_quarantined, load.rows_held) == (1, 2, 1)
     assert _statuses(lake, "orders") == {2: "held", 3: "open"}
     with lake.connect() as con:
-        assert inbox.arrived(con, holding) == []
+        assert arrived(con, holding) == []
     land("customers", NEXT, [customer(customer_id="C00000009")])
     _load(lake, day=NEXT)
     with lake.connect() as con:
-        assert inbox.arrived(con, holding) == [DAY]
+        assert arrived(con, holding) == [DAY]
     load = _load(lake, holding)
     assert (load.rows_accepted, load.rows_held) == (2, 0) and _statuses(lake, "orders") == {3: "open"}
 
@@ -254,7 +255,7 @@ def test_a_child_that_was_fixed_waits_for_the_parent_it_was_given(lake, land, ho
     land("customers", NEXT, [customer(customer_id="C00000009")])
     _load(lake, day=NEXT)
     with lake.connect() as con:
-        assert inbox.arrived(con, holding) == [DAY]
+        assert arrived(con, holding) == [DAY]
     assert _load(lake, holding).rows_accepted == 1
 
 
