@@ -111,26 +111,38 @@ def _ensure_tables(candidate: Candidate) -> None:
 def _judge(candidate: Candidate) -> None:
     """Makes `judged` (typed rows with their `_broken` bits) and `routed` over it."""
     contract, con = candidate.contract, candidate.con
+    con.execute("DROP VIEW IF EXISTS routed")
+    judge_rows(con, candidate.judging, candidate.relation)
+    _refuse_foreign_partitions(candidate)
+    if contract.key and contract.key.scope == "table" and contract.partition.columns:
+        _mark_taken_keys(candidate)
+    row = ", ".join(f"{ident(name)} := {ident(name)}" for name in contract.columns)
+    con.execute(f"""
+        CREATE TEMP VIEW routed AS
+        SELECT *, NULL AS _file, rowid + 1 AS _record, to_json(struct_pack({row}))::VARCHAR AS _row FROM judged""")
+
+
+def judge_rows(con: duckdb.DuckDBPyConnection, judging: Judge, relation: str) -> None:
+    """Makes the temporary table `judged` from any SQL relation with the contract's columns: those, typed, and `_broken`
+    with a bit per rule, that of the key where a key is repeated within its scope."""
+    contract = judging.contract
     cols = ", ".join(f"CAST({ident(c.name)} AS {c.duckdb_type}) AS {ident(c.name)}" for c in contract.columns.values())
     lookups, joins = "", ""
     for number, fk in enumerate(contract.foreign_keys):
         parents = f"SELECT DISTINCT {ident(fk.to)} AS id FROM {table_name(fk.references).sql}"
         joins += f" LEFT JOIN ({parents}) AS parent_{number} ON typed.{ident(fk.column)} = parent_{number}.id"
         lookups += f", parent_{number}.id IS NOT NULL AS {ident(f'ref:{fk.column}')}"
-    con.execute("DROP VIEW IF EXISTS routed")
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE judged AS
-        WITH typed AS (SELECT {cols} FROM {candidate.relation}),
+        WITH typed AS (SELECT {cols} FROM {relation}),
         looked_up AS (SELECT typed.*{lookups} FROM typed {joins})
-        SELECT {names(contract.columns)}, {broken_mask(candidate.judging.rules)} AS _broken FROM looked_up""")
-    _refuse_foreign_partitions(candidate)
-    judge_in_python(con, contract, candidate.judging.rules)
+        SELECT {names(contract.columns)}, {broken_mask(judging.rules)} AS _broken FROM looked_up""")
+    judge_in_python(con, contract, judging.rules)
     if contract.key:
-        _mark_repeated_keys(candidate)
-    row = ", ".join(f"{ident(name)} := {ident(name)}" for name in contract.columns)
-    con.execute(f"""
-        CREATE TEMP VIEW routed AS
-        SELECT *, NULL AS _file, rowid + 1 AS _record, to_json(struct_pack({row}))::VARCHAR AS _row FROM judged""")
+        own = contract.partition.columns if contract.key.scope == "partition" else ()
+        _mark(
+            con, judging, f"SELECT {names((*own, *contract.key.columns))} FROM judged GROUP BY ALL HAVING count(*) > 1"
+        )
 
 
 def _refuse_foreign_partitions(candidate: Candidate) -> None:
@@ -146,20 +158,21 @@ def _refuse_foreign_partitions(candidate: Candidate) -> None:
         )
 
 
-def _mark_repeated_keys(candidate: Candidate) -> None:
-    """Sets the `key` bit where a key is repeated within its scope, or held by another partition of the mart."""
-    contract, con = candidate.contract, candidate.con
+def _mark_taken_keys(candidate: Candidate) -> None:
+    """Sets the `key` bit where a partition of the mart that is not being built holds the key."""
+    contract = candidate.contract
     assert contract.key is not None
-    by = contract.partition.columns
-    whole_table = contract.key.scope == "table"
-    alike = contract.key.columns if whole_table else (*by, *contract.key.columns)
+    others = in_partitions(contract, [contract.partition.values(key) for key in candidate.keys])
+    taken = f"SELECT {names(contract.key.columns)} FROM {table_name(contract.name).sql} WHERE NOT {others}"
+    _mark(candidate.con, candidate.judging, taken)
+
+
+def _mark(con: duckdb.DuckDBPyConnection, judging: Judge, taken: str) -> None:
+    """Sets the `key` bit of the rows that agree with a row of this query in all its columns."""
+    con.execute(f"CREATE OR REPLACE TEMP TABLE taken AS {taken}")
+    alike = [name for name, *_ in con.execute("DESCRIBE taken").fetchall()]
     same = " AND ".join(f"judged.{ident(part)} IS NOT DISTINCT FROM taken.{ident(part)}" for part in alike)
-    repeated = f"SELECT {names(alike)} FROM judged GROUP BY ALL HAVING count(*) > 1"
-    if whole_table and by:
-        others = in_partitions(contract, [contract.partition.values(key) for key in candidate.keys])
-        repeated += f" UNION SELECT {names(alike)} FROM {table_name(contract.name).sql} WHERE NOT {others}"
-    con.execute(f"CREATE OR REPLACE TEMP TABLE taken AS {repeated}")
-    con.execute(f"UPDATE judged SET _broken = _broken | {candidate.judging.key_bit}::UBIGINT FROM taken WHERE {same}")
+    con.execute(f"UPDATE judged SET _broken = _broken | {judging.key_bit}::UBIGINT FROM taken WHERE {same}")
 
 
 def _count(candidate: Candidate, started: float) -> list[Outcome]:
