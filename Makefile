@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(BIN)/uv
+PEERS := benchmarks/.venv/bin/python
 export PLATFORM_HOME ?= $(CURDIR)/.platform
 export DAGSTER_HOME := $(PLATFORM_HOME)/dagster
 
@@ -38,8 +39,8 @@ check: setup ## lint, format, types, SQL, and generated files that drifted
 	@$(BIN)/sqlfluff lint --processes 2 dbt
 	@$(BIN)/python -m data_platform.contracts.dbt_yml --check
 
-bench: setup ## judging rows beside DuckDB by hand and pandera; benchmarks/README.md
-	@$(BIN)/python -m benchmarks.quality --peers duckdb,pandas
+bench: setup $(PEERS) ## judging rows beside DuckDB by hand, pandera and Great Expectations; benchmarks/README.md
+	@$(BIN)/python -m benchmarks.quality
 
 format: setup ## rewrite Python and SQL in the house style
 	@$(BIN)/ruff check --fix .
@@ -71,6 +72,12 @@ $(STAMP): requirements.lock pyproject.toml | $(BIN)/python
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
 	@$(UV) pip install --system-certs --quiet --compile-bytecode --python $(BIN)/python --require-hashes --no-deps -r requirements.lock
 	@$(UV) pip install --system-certs --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The benchmark's peers, apart from what the platform is pinned to.
+$(PEERS): benchmarks/requirements.in | setup
+	@$(PYTHON) -m venv benchmarks/.venv
+	@$(UV) pip install --system-certs --quiet --python $@ -r $<
 	@touch $@
 
 # `dg` and `dagster` read this file; a PLATFORM_HOME from the shell wins over the one written here.
