@@ -63,21 +63,32 @@ def typed_value(column: Column) -> str:
     if kind == "VARCHAR":
         return value
     if kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT"):
-        return _where(f"regexp_full_match({value}, '[+-]?[0-9]+([.]0*)?')", cast)
+        return _canonical(value, kind, _where(f"regexp_full_match({value}, '[+-]?[0-9]+([.]0*)?')", cast))
     if kind.startswith("DECIMAL"):
         scale = kind.rstrip(")").rpartition(",")[2].strip()
-        return _where(f"regexp_full_match({value}, '[+-]?[0-9]*[.]?[0-9]{{0,{scale}}}0*')", cast)
+        exact = _where(f"regexp_full_match({value}, '[+-]?[0-9]*[.]?[0-9]{{0,{scale}}}0*')", cast)
+        return _canonical(value, kind, exact)
     if kind in ("DOUBLE", "FLOAT"):
         return _where(f"isfinite(TRY_CAST({value} AS DOUBLE))", cast)
     if column.format:
         return _in_calendar(f"CAST(try_strptime({value}, {texts(column.format)}) AS {kind})")
     if kind == "DATE":
-        return _in_calendar(_where(f"regexp_full_match({value}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}')", cast))
+        dashed = _where(f"regexp_full_match({value}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}')", cast)
+        return _in_calendar(_canonical(value, kind, dashed, characters=10))
     if kind == "TIMESTAMP":
         utc = f"make_timestamp(epoch_us(TRY_CAST({value} AS TIMESTAMPTZ)))"
         plain = _where(f"regexp_matches({value}, {text(_PLAIN)})", cast)
-        return _in_calendar(f"CASE WHEN regexp_matches({value}, {text(_ZONED)}) THEN {utc} ELSE {plain} END")
+        either = f"CASE WHEN regexp_matches({value}, {text(_ZONED)}) THEN {utc} ELSE {plain} END"
+        return _in_calendar(_canonical(value, kind, either, characters=19))
     return cast
+
+
+def _canonical(value: str, kind: str, otherwise: str, characters: int | None = None) -> str:
+    """The cast where the engine would write the value as just this text (of so many characters: years of four digits),
+    which nearly all are and which takes a third of the time; the careful expression for the others."""
+    cast = f"TRY_CAST({value} AS {kind})"
+    length = f"strlen({value}) = {characters} AND " if characters else ""
+    return f"CASE WHEN {length}CAST({cast} AS VARCHAR) = {value} THEN {cast} ELSE {otherwise} END"
 
 
 def _in_calendar(moment: str) -> str:
@@ -90,8 +101,11 @@ def _where(condition: str, value: str) -> str:
 
 
 def raw_text(column: Column) -> str:
-    """SQL for a raw column's text as rules see it: trimmed, and NULL when blank."""
-    return f"NULLIF(TRIM({ident(column.source)}), '') AS {ident(f'raw:{column.name}')}"
+    """SQL for a raw column's text as rules see it: trimmed, and NULL when blank. Trimming looks at every character, so
+    ASCII text without a blank at either end is told apart first, in a fifth of the time."""
+    value = ident(column.source)
+    trimmed = f"{value} >= '!' AND NOT suffix({value}, ' ') AND strlen({value}) = length({value})"
+    return f"CASE WHEN {trimmed} THEN {value} ELSE NULLIF(TRIM({value}), '') END AS {ident(f'raw:{column.name}')}"
 
 
 def broken_mask(rules: tuple[CompiledRule, ...]) -> str:
