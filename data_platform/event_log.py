@@ -7,16 +7,19 @@ here, and events are most of what a backfill of many small partitions costs (doc
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+import dagster as dg
 import sqlalchemy as sa
 
 # Dagster documents that dagster.yaml may name another event log; the class to derive it from has no public name.
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 
@@ -24,6 +27,9 @@ from data_platform.settings import get_settings
 
 KEPT_RUNS = 8
 """Runs whose files are kept open, those used last. A web server reads the files of thousands of runs."""
+BATCH_SIZE = 500
+"""Events that Dagster hands over at once, where it has so many: those of a range of partitions."""
+BATCHED = {dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED}
 
 
 class PooledSqliteEventLogStorage(SqliteEventLogStorage):
@@ -31,6 +37,8 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
 
     def __init__(self, base_dir: str, inst_data: Any = None) -> None:
         self._runs: OrderedDict[str, sa.Engine] = OrderedDict()
+        # Dagster's own switch, which it reads when it stores an event; without it events come one by one.
+        os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(BATCH_SIZE))
         super().__init__(base_dir, inst_data)
 
     @classmethod
@@ -51,6 +59,28 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
                 self._initialized_dbs.add(shard)
             with engine.begin() as connection:
                 yield connection
+
+    def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
+        """Stores events of one run: one transaction on the run's file and one on the index, where single events take
+        three each, and the asset's own row once. Events of other kinds are stored one by one."""
+        kinds = {event.dagster_event.event_type if event.dagster_event else None for event in events}
+        if not kinds <= BATCHED or len({event.run_id for event in events}) != 1:
+            super().store_event_batch(events)
+            return
+        rows = [self._event_to_row(event) for event in events]
+        with self.run_connection(events[0].run_id) as run:
+            run.execute(SqlEventLogStorageTable.insert(), rows)
+        with self.index_transaction() as index:
+            insert = SqlEventLogStorageTable.insert().returning(
+                SqlEventLogStorageTable.c.id, sort_by_parameter_order=True
+            )
+            ids = [int(found) for (found,) in index.execute(insert, rows)]
+            self._store_asset_event_tags(index, events, ids)
+            last = {
+                event.get_dagster_event().asset_key: (event, number) for event, number in zip(events, ids, strict=True)
+            }
+            for event, number in last.values():
+                self._store_asset_event(index, event, number)
 
     @cached_property
     def _index(self) -> sa.Engine:

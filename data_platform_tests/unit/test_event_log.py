@@ -52,6 +52,34 @@ def test_a_home_uses_it_and_keeps_its_files_where_dagster_would(
     assert len(instance.all_logs(run, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)) == 1
 
 
+def test_a_range_of_partitions_is_recorded_as_one_by_one(instance: dg.DagsterInstance, settings: Settings) -> None:
+    days = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-02-20")
+
+    @dg.asset(key=DAY, partitions_def=days, backfill_policy=dg.BackfillPolicy.single_run())
+    def many(context):  # Dagster refuses an annotation that is text
+        for key in context.partition_keys:
+            context.add_asset_metadata({"of": key}, partition_key=key)
+        return dg.MaterializeResult()
+
+    tags = {"dagster/asset_partition_range_start": "2026-01-01", "dagster/asset_partition_range_end": "2026-02-10"}
+    run = dg.materialize([many], instance=instance, tags=tags).run_id
+    keys = days.get_partition_keys()[:41]
+    for kind in (dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, dg.DagsterEventType.ASSET_MATERIALIZATION):
+        logged = [entry.get_dagster_event().partition for entry in instance.all_logs(run, of_type=kind)]
+        assert logged == keys, kind
+    records = instance.fetch_materializations(DAY, limit=100, ascending=True).records
+    assert [(record.partition_key, record.asset_materialization.metadata["of"].value) for record in records] == [
+        (key, key) for key in keys
+    ]
+    assert len({record.storage_id for record in records}) == 41
+    assert instance.get_latest_materialization_event(DAY).dagster_event.partition == keys[-1]
+    assert _partitions(instance) == set(keys)
+    yaml = settings.dagster_dir / "dagster.yaml"
+    yaml.write_text("telemetry:\n  enabled: false\n")
+    with open_instance(settings) as stock:
+        assert type(stock.event_log_storage) is SqliteEventLogStorage and _partitions(stock) == set(keys)
+
+
 def test_the_stock_class_reads_what_it_wrote_and_the_other_way_round(
     instance: dg.DagsterInstance, settings: Settings
 ) -> None:
