@@ -199,7 +199,7 @@ def _outcome(
         measures=values,
     )  # fmt: skip
     rows = (_severe(result) for result in rule_results(contract, by_rule, load, shown, failed=True))
-    results = (*rows, *verdicts(contract, values, history, key))
+    results = (*rows, *verdicts(contract, values, history, key, count))
     wrong = [result for result in results if result.severity == "error" and not result.passed]
     if not wrong:
         history.add(key, values)

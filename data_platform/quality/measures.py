@@ -91,17 +91,20 @@ def history_of(con: duckdb.DuckDBPyConnection, contract: Contract, without: Coll
     return History(kept, contract.partition)
 
 
-def verdicts(contract: Contract, values: Values, history: History, key: str) -> list[RuleResult]:
-    """One verdict per rule about the partition: the declared bounds, and whether it is as usual."""
-    found = [_bounds(rule, rule.measure, values) for rule in contract.rules if rule.measure is not None]
+def verdicts(contract: Contract, values: Values, history: History, key: str, read: int) -> list[RuleResult]:
+    """One verdict per rule about the partition, of which so many rows were read: the declared bounds, and whether it is
+    as usual."""
+    found = [_bounds(rule, rule.measure, values, read) for rule in contract.rules if rule.measure is not None]
     band = next((rule for rule in contract.rules if rule.name == AS_USUAL), None)
     return [*found, _usual(band, values, history, key)] if band else found
 
 
-def _bounds(rule: Rule, measure: Measure, values: Values) -> RuleResult:
+def _bounds(rule: Rule, measure: Measure, values: Values, read: int) -> RuleResult:
     value = values.get(measure.name)
     if not values.get("row_count") and measure.kind not in ("row_count", "total"):
-        holds, actual = True, "no rows to measure"
+        # An empty day has nothing to say; one whose rows are all set aside could not be judged.
+        holds = not read
+        actual = "no rows to measure" if holds else f"none of the {read:,} rows read was accepted"
     else:
         holds = measure.holds(value)
         actual = "it could not be measured" if value is None else f"{LABELS[measure.kind]}: {shown(value)}"

@@ -260,7 +260,7 @@ def _outcome(
         content_hash=digest, hash_algorithm=HASH_ALGORITHM, event_min=first, event_max=last,
         business_days=tuple(day for day in days or () if day), seconds=seconds, started_at=utc_now(),
     )  # fmt: skip
-    judged = verdicts(contract, counts.measures, history, key)
+    judged = verdicts(contract, counts.measures, history, key, job.read[key])
     cause = _refusal(job, load, counts.by_rule, judged)
     if cause is None:
         history.add(key, counts.measures)
@@ -288,11 +288,12 @@ def _refusal(job: Job, load: LoadRecord, counts: Mapping[str, int], judged: Sequ
         return LoadFailed(f"{where}: {load.rows_read} rows were read and {fates} accounted for; nothing was committed.",
                           fix=f"load `raw.{contract.table}` again, then this partition")  # fmt: skip
     for rule in contract.rules:
-        if rule.action == "fail" and counts.get(rule.name, 0):
-            return LoadFailed(f"{where}: {counts[rule.name]} rows break `{rule.name}` (expected {rule.expected}), whose action is `fail`.",
+        count = counts.get(rule.name, 0)
+        if rule.action == "fail" and count and not rule.threshold.passes(count, load.rows_read):
+            return LoadFailed(f"{where}: {count} rows break `{rule.name}` (expected {rule.expected}), whose action is `fail`.",
                               fix="correct the file, load raw and then this partition again")  # fmt: skip
-        if rule.threshold.fails(counts.get(rule.name, 0), load.rows_read):
-            return LoadFailed(f"{where}: {counts[rule.name]} of {load.rows_read} rows break `{rule.name}`, more than its threshold {rule.threshold.fail_above}.",
+        if rule.threshold.fails(count, load.rows_read):
+            return LoadFailed(f"{where}: {count} of {load.rows_read} rows break `{rule.name}`, more than its threshold {rule.threshold.fail_above}.",
                               fix="correct the feed, or change the threshold in the contract")  # fmt: skip
     for result in judged:
         if result.action == "fail" and not result.passed:

@@ -100,6 +100,32 @@ def test_a_threshold_lets_few_rows_pass_and_fails_a_load_with_many(lake, land):
     assert _screen(lake, _with(thresholds={"status.isin": Threshold(fail_above=0.15)})).committed, "not above"
 
 
+def test_a_threshold_lowers_the_action_fail_too_and_the_few_rows_wait_in_the_inbox(lake, land):
+    load_customer(lake, land)
+    land("orders", DAY, [order(number, status="lost" if number < 3 else "paid") for number in range(20)])
+    strict = {"actions": {"status.isin": "fail"}}
+    outcome = _screen(lake, _with(**strict, thresholds={"status.isin": Threshold(warn_above=3)}))
+    assert outcome.committed, outcome.load.error
+    assert _result(outcome, "status.isin").passed
+    assert (outcome.load.rows_accepted, outcome.load.rows_quarantined) == (17, 3)
+    outcome = _screen(lake, _with(**strict, thresholds={"status.isin": Threshold(warn_above=0.1)}))
+    assert not outcome.committed and "3 rows break `status.isin`" in outcome.load.error
+    assert not _result(outcome, "status.isin").passed and _result(outcome, "status.isin").severity == "error"
+
+
+@pytest.mark.parametrize("measure", [
+    m.share_kept("total_amount", at_least=0.95), m.completeness("status", at_least=0.5), m.mean("total_amount", at_most=99),
+    m.quantile("total_amount", 0.5, at_most=99), m.lag_hours(at_most=48), m.distinct_count("status", at_most=9),
+])  # fmt: skip
+def test_a_measure_of_a_day_whose_rows_are_all_set_aside_has_failed(lake, land, measure):
+    load_customer(lake, land)
+    land("orders", DAY, [order(number, status="lost") for number in range(40)])
+    outcome = _screen(lake, _with(replace(measure, action="fail")))
+    assert not outcome.committed and f"`{measure.name}` expected" in outcome.load.error
+    found = _result(outcome, measure.name)
+    assert not found.passed and found.actual == "none of the 40 rows read was accepted"
+
+
 def test_a_threshold_or_action_for_a_rule_that_is_not_there_is_refused():
     with pytest.raises(ContractError, match=r"Did you mean `status\.isin`"):
         _ = _with(thresholds={"status.isn": Threshold(warn_above=1)}).rules
