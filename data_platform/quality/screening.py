@@ -155,9 +155,10 @@ def _as_ours(job: Job, error: Exception) -> PlatformError:
     if isinstance(error, PlatformError):
         return error
     log.error("screening `%s` died", job.contract.name, exc_info=error)
-    return LoadFailed(
-        f"`{job.contract.name}`: {type(error).__name__}: {error}", fix="report this with the log's traceback"
-    )
+    # Its words may quote personal data.
+    personal = any(column.pii for column in job.contract.columns.values())
+    said = type(error).__name__ if personal else f"{type(error).__name__}: {error}"
+    return LoadFailed(f"`{job.contract.name}`: {said}", fix="report this with the log's traceback")
 
 
 def _attempt(job: Job, asked: list[str], unmoved: Collection[str]) -> tuple[list[Outcome], list[Outcome]]:
