@@ -9,12 +9,12 @@ import duckdb
 
 from data_platform.contracts.measures import LABELS, Measure, shown
 from data_platform.contracts.model import AS_USUAL, Column, Contract, Rule
+from data_platform.contracts.validation import NUMERIC
 from data_platform.lake.ledger import latest_loads
 from data_platform.lake.outcomes import RuleResult
 from data_platform.lake.sql import ident
 from data_platform.quality.bands import History, Unusual
 
-NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "DECIMAL", "DOUBLE", "FLOAT")
 Values = Mapping[str, float]
 
 
