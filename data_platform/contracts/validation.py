@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from data_platform.contracts.measures import SOURCE_KINDS
 from data_platform.errors import ContractError, did_you_mean
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 ACTIONS = ("quarantine", "flag", "merge", "fail", "warn")
 NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "DECIMAL", "DOUBLE", "FLOAT")
-OF_NUMBERS = ("mean", "quantile", "total", "share_kept")
+OF_NUMBERS = ("mean", "quantile", "total", "share_kept", "source_sum")
+OF_SOURCES = ("share_kept", *SOURCE_KINDS)
 MAY_BE_NULL = ("check", "row")  # the kinds of rules whose check may give NULL
 ABOUT_PARTITIONS = ("measure", "band")
 
@@ -105,7 +107,7 @@ def _named(contract: Contract) -> Iterable[tuple[str, Iterable[str]]]:
 
 def _measure(contract: Contract, measure: Measure) -> None:
     where = f"`{contract.name}`: the measure `{measure.name}`"
-    if measure.kind == "share_kept" and contract.layer != "staging":
+    if measure.kind in OF_SOURCES and contract.layer != "staging":
         raise ContractError(
             f"{where} compares with a source, which only staging tables have.", fix="state it in the staging contract"
         )
@@ -122,7 +124,7 @@ def _measure(contract: Contract, measure: Measure) -> None:
     if measure.at is not None and not 0 <= measure.at <= 1:
         raise ContractError(f"{where} is at {measure.at}.", fix="state a share from 0 to 1; the median is at 0.5")
     low, high = measure.at_least, measure.at_most
-    if low is None and high is None:
+    if low is None and high is None and measure.kind not in SOURCE_KINDS:
         raise ContractError(f"{where} has no bound.", fix="state `at_least=` or `at_most=`, or leave it out")
     if low is not None and high is not None and low > high:
         raise ContractError(f"{where} is to be at least {low} and at most {high}.", fix="swap the bounds")

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 
 Severity = Literal["error", "warn"]
 
@@ -30,7 +30,9 @@ class RuleResult:
 @dataclass(frozen=True)
 class LoadRecord:
     """One row of `ops.loads`: one attempt to load one partition of one table. Counts are rows; those held and those
-    discarded are within the quarantined. `measures` are numbers about the accepted rows, by name. `built_from` is the version of the lake that a mart's rows were read from."""
+    discarded are within the quarantined. `measures` are numbers about the accepted rows, by name. `built_from` is the version of the lake that
+    a mart's rows were read from; `stated` what the source itself says of the file, as far as it does: `rows`, `sums`,
+    `sha256`, or the `error` with which its control `file` could not be read."""
 
     asset: str
     partition_key: str
@@ -58,6 +60,7 @@ class LoadRecord:
     rows_held: int = 0
     rows_discarded: int = 0
     measures: Mapping[str, float] = field(default_factory=dict)
+    stated: Mapping[str, Any] = field(default_factory=dict)
     load_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 

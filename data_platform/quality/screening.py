@@ -42,6 +42,7 @@ from data_platform.quality.judging import (
     refuse_taken_keys,
 )
 from data_platform.quality.measures import history_of, verdicts
+from data_platform.quality.reconcile import Sums, raw_sums, reconciled
 from data_platform.quality.recording import both, recording
 from data_platform.quality.results import rule_results, samples
 
@@ -58,7 +59,7 @@ OnDone = Callable[[Outcome], None]
 
 @dataclass(frozen=True)
 class Job:
-    """What one call of `screen` works with. `read` is rows read at the source, by partition key; `record` keeps the
+    """What one call of `screen` works with. `read` is rows read at the source, by partition key, `raw` the load that says so; `record` keeps the
     contract in the ledger, when it is another than the last."""
 
     lake: Lake
@@ -67,11 +68,13 @@ class Job:
     run_id: str
     record: Check | None = None
     read: dict[str, int] = field(default_factory=dict)
+    raw: dict[str, LoadRecord] = field(default_factory=dict)
 
     def look_up(self, keys: Sequence[str]) -> None:
         """Fills `read` for these partitions, in their order, as far as raw has them."""
         raw = {load.partition_key: load for load in latest_loads(self.con, f"raw.{self.contract.table}", keys=keys)}
         self.read.update({key: raw[key].rows_read for key in keys if key in raw})
+        self.raw.update(raw)
 
     @property
     def contract(self) -> Contract:
@@ -240,16 +243,20 @@ def _count(job: Job, keys: Sequence[str], started: float) -> list[Outcome]:
     shown = samples(job.con, job.contract, job.judging.bits())
     seconds = (time.monotonic() - started) / len(keys)
     history = history_of(job.con, job.contract, keys)
+    sums = raw_sums(job.con, job.contract, job.values(keys))
     found = []
     for key in sorted(keys):
         own = counted.get(key) or Counts.of(job.contract, None, [name for name, _ in job.judging.bits()])
-        found.append(_outcome(job, key, own, facts.get(key, NOTHING), shown.get(key, {}), history, seconds))
+        found.append(
+            _outcome(job, key, own, facts.get(key, NOTHING), shown.get(key, {}), history, seconds, sums.get(key, {}))
+        )
     return found
 
 
 def _outcome(
-    job: Job, key: str, counts: Counts, facts: Sequence[Any], shown: Mapping[str, Any], history: History, seconds: float
-) -> Outcome:
+    job: Job, key: str, counts: Counts, facts: Sequence[Any], shown: Mapping[str, Any], history: History, seconds: float,
+    sums: Sums,
+) -> Outcome:  # fmt: skip
     contract = job.contract
     first, last, days, digest = facts
     load = LoadRecord(
@@ -261,7 +268,10 @@ def _outcome(
         content_hash=digest, hash_algorithm=HASH_ALGORITHM, event_min=first, event_max=last,
         business_days=tuple(day for day in days or () if day), seconds=seconds, started_at=utc_now(),
     )  # fmt: skip
-    judged = verdicts(contract, counts.measures, history, key, job.read[key])
+    judged = [
+        *verdicts(contract, counts.measures, history, key, job.read[key]),
+        *reconciled(contract, load, job.raw[key], sums),
+    ]
     cause = _refusal(job, load, counts.by_rule, judged)
     if cause is None:
         history.add(key, counts.measures)
