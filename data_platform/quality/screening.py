@@ -23,7 +23,7 @@ from data_platform.lake.commit import Check
 from data_platform.lake.hashing import HASH_ALGORITHM
 from data_platform.lake.lake import Lake, Slice, StagedFile
 from data_platform.lake.ledger import latest_loads, utc_now
-from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult
+from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult, kept
 from data_platform.lake.patches import has_patches, latest_patches
 from data_platform.lake.sql import names, text
 from data_platform.lake.storage import storage_errors
@@ -276,6 +276,7 @@ def _outcome(
     if cause is None:
         history.add(key, counts.measures)
     results = (*rule_results(contract, counts.by_rule, load, shown, failed=cause is not None), *judged)
+    load = replace(load, rules=kept(results))
     if cause is not None:
         # A load that is refused accepts nothing; its record says what was read.
         load = replace(

@@ -28,7 +28,7 @@ from data_platform.errors import LoadFailed, PlatformError, SourceError
 from data_platform.lake.hashing import HASH_ALGORITHM, content_hash_sql
 from data_platform.lake.lake import Lake, Slice, StagedFile
 from data_platform.lake.ledger import utc_now
-from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult
+from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult, kept
 from data_platform.lake.sql import ident, text
 from data_platform.lake.storage import storage_errors
 from data_platform.sources.control import read_control
@@ -233,7 +233,7 @@ def _outcome(job: Job, key: str, read: FileRead, facts: Sequence[Any], started: 
     notes = {"file": read.file, "file_bytes": read.size, "extra_columns": list(read.extra_columns)}
     if load.stated:
         notes["control"] = json.dumps(load.stated)
-    return Outcome(load, rules, notes)
+    return Outcome(replace(load, rules=kept(rules)), rules, notes)
 
 
 def _failed(job: Job, key: str, file: str, error: PlatformError, started: datetime, seconds: float) -> Outcome:

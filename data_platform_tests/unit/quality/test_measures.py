@@ -10,13 +10,14 @@ import pytest
 
 from data_platform.contracts import measures as m
 from data_platform.contracts.measures import Measure, Threshold
-from data_platform.contracts.model import Contract
+from data_platform.contracts.model import Contract, PythonRule
 from data_platform.contracts.registry import contract
 from data_platform.errors import ContractError
 from data_platform.lake.ledger import latest_loads
 from data_platform.lake.outcomes import Outcome, RuleResult
 from data_platform.quality.audit import build_mart
 from data_platform.quality.screening import screen
+from data_platform.quality.verdicts import verdicts_of
 from data_platform_tests.unit.quality.test_screening import DAY, load_customer, order
 
 ORDERS = contract("staging.orders")
@@ -174,3 +175,23 @@ def test_a_mart_has_bounds_too_and_one_that_fails_keeps_the_rows_it_had(lake):
     with lake.connect() as con:
         (outcome,) = build_mart(lake, dates, con, f"(SELECT {nothing} WHERE false)", [DAY], "run")
     assert not outcome.committed and "`row_count` (expected rows at least 2)" in outcome.load.error
+
+
+def test_every_verdict_is_kept_per_load_and_judged_without_a_finding_is_not_the_same_as_not_judged(lake, land):
+    _land(lake, land, "10.00", "20.00")
+    bounded = _with(m.row_count(at_least=2), m.mean("total_amount", at_least=99, action="fail"))
+    assert not _screen(lake, bounded).committed
+    assert _screen(lake, _with(m.row_count(at_least=2))).committed
+    broken = _with(python_rules=(PythonRule("slow", ("status",), lambda _frame: 1 / 0, "slow"),))
+    assert not _screen(lake, broken).committed
+    with lake.connect() as con:
+        con.execute("UPDATE lake.ops.loads SET rules = NULL WHERE asset = 'staging.customers'")
+        kept = [(row["load"], row["rule"], row["verdict"], row["count"]) for row in verdicts_of(con, ORDERS.name)]
+        isin = [(row["load"], row["verdict"], row["count"]) for row in verdicts_of(con, ORDERS.name, "status.isin")]
+        mean = verdicts_of(con, ORDERS.name, "total_amount.mean")
+        old = verdicts_of(con, "staging.customers", "email.matches")
+        assert verdicts_of(con, ORDERS.name, partition="2020-01-01") == []
+    assert kept == [("failed", "all", "not judged", None), ("failed", "total_amount.mean", "failed", 1)]
+    assert isin == [("failed", "not judged", None), ("committed", "passed", 0), ("failed", "passed", 0)]
+    assert [row["verdict"] for row in mean] == ["not judged", "not judged", "failed"]
+    assert mean[-1]["actual"] == "mean: 15" and old[0]["verdict"] == "not recorded"
