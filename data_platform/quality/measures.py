@@ -13,7 +13,7 @@ from data_platform.contracts.validation import NUMERIC
 from data_platform.lake.ledger import latest_loads
 from data_platform.lake.outcomes import RuleResult
 from data_platform.lake.sql import ident
-from data_platform.quality.bands import History, Unusual
+from data_platform.quality.bands import LEARNING, History, Unusual
 
 Values = Mapping[str, float]
 
@@ -121,7 +121,11 @@ def _usual(rule: Rule, values: Values, history: History, key: str) -> RuleResult
     found = history.judge(values, key)
     if isinstance(found, str):
         return partition_result(rule, True, found)
-    return partition_result(rule, not found, "; ".join(_words(unusual) for unusual in found) or "as usual")
+    learning = sorted(history.learning(values, key))
+    said = [_words(unusual) for unusual in found] or ["as usual"] * (len(learning) < len(values))
+    if learning:
+        said.append(f"learning, with fewer than {LEARNING} earlier values: {', '.join(learning)}")
+    return partition_result(rule, not found, "; ".join(said))
 
 
 def _words(unusual: Unusual) -> str:
