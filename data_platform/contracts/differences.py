@@ -98,6 +98,10 @@ def _rules(old: Mapping[str, Definition], new: Mapping[str, Definition]) -> Iter
         if "threshold" in before and before["threshold"] != now["threshold"]:
             said = f"rule `{name}`: threshold (warn, fail above) {now['threshold']}, was {before['threshold']}"
             yield Difference("rule changed", name, said)
+        # There was no such threshold before it was recorded.
+        if before.get("alert_above") != now.get("alert_above"):
+            said = f"rule `{name}`: alerts above {now.get('alert_above')}, was {before.get('alert_above')}"
+            yield Difference("rule changed", name, said)
         # The key's rule is told of as the key.
         if now["kind"] != "key" and before["expected"] != now["expected"]:
             said = f"rule `{name}`: expected {now['expected']}, was {before['expected']}"

@@ -66,7 +66,7 @@ def _rule(contract: Contract, rule: Rule) -> Definition:
     return {
         "name": rule.name, "kind": rule.kind, "action": rule.action, "columns": list(rule.columns),
         "expected": rule.expected, "null": rule.null, "states": states,
-        "threshold": [rule.threshold.warn_above, rule.threshold.fail_above],
+        "threshold": [rule.threshold.warn_above, rule.threshold.fail_above], "alert_above": rule.threshold.alert_above,
     }  # fmt: skip
 
 

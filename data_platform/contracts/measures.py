@@ -133,14 +133,20 @@ def source_hash(action: Literal["warn", "fail"] = "warn") -> Measure:
 @dataclass(frozen=True)
 class Threshold:
     """What the number of rows that break a rule means for the load, whatever becomes of the rows: up to `warn_above`
-    the check passes, beyond `fail_above` the load fails. Whole numbers are rows, those below 1 a share of the rows read."""
+    the check passes, beyond `alert_above` it fails as an error, which alerts, and beyond `fail_above` the load fails. Whole
+    numbers are rows, those below 1 a share of the rows read."""
 
     warn_above: float | None = None
     fail_above: float | None = None
+    alert_above: float | None = None
 
     def passes(self, rows: int, read: int) -> bool:
         """Whether so many of the rows read are no matter."""
         return self.warn_above is not None and rows <= _rows(self.warn_above, read)
+
+    def alerts(self, rows: int, read: int) -> bool:
+        """Whether so many of the rows read are worth waking somebody, whatever becomes of the load."""
+        return self.alert_above is not None and rows > _rows(self.alert_above, read)
 
     def fails(self, rows: int, read: int) -> bool:
         """Whether so many of the rows read fail the load."""

@@ -6,6 +6,7 @@ A contract is looked at when it is registered, and its parents once all are. Wha
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from data_platform.contracts.measures import SOURCE_KINDS
@@ -164,6 +165,14 @@ def _null_and_threshold(contract: Contract, rule: Rule) -> None:
             f"{where} is about a partition, and a threshold counts rows.",
             fix="state the bounds of the measure, and `action=`",
         )
-    warn, fail = rule.threshold.warn_above, rule.threshold.fail_above
-    if warn is not None and fail is not None and warn > fail and (warn < 1) == (fail < 1):
-        raise ContractError(f"{where} is to fail above {fail} and to warn above {warn}.", fix="swap the two")
+    if rule.threshold.alert_above is not None and contract.layer != "staging":
+        raise ContractError(
+            f"{where} cannot alert and commit: an error keeps rows out of a mart.",
+            fix="state `alert_above` in the staging contract",
+        )
+    limit = rule.threshold
+    steps = [("warn", limit.warn_above), ("alert", limit.alert_above), ("fail", limit.fail_above)]
+    stated = [(what, above) for what, above in steps if above is not None]
+    for (mild, low), (hard, high) in pairwise(stated):
+        if low > high and (low < 1) == (high < 1):
+            raise ContractError(f"{where} is to {hard} above {high} and to {mild} above {low}.", fix="swap the two")

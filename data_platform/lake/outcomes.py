@@ -14,7 +14,8 @@ Severity = Literal["error", "warn"]
 @dataclass(frozen=True)
 class RuleResult:
     """The verdict of one rule on one partition. `count` is rows that broke it, or 1 for a broken rule about the
-    partition as a whole; `sample` is masked."""
+    partition as a whole; `sample` is masked. With `in_inbox` rows that broke it wait in
+    quarantine."""
 
     rule: str
     action: str
@@ -25,6 +26,7 @@ class RuleResult:
     actual: str
     sample: tuple[Mapping[str, object], ...] = ()
     about: Literal["rows", "partition"] = "rows"
+    in_inbox: bool = False
 
 
 def kept(results: Iterable[RuleResult]) -> dict[str, dict[str, object]]:

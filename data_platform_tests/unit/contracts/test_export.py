@@ -14,6 +14,7 @@ import pytest
 
 from data_platform.contracts.differences import differences
 from data_platform.contracts.export import canonical, definition, fingerprint
+from data_platform.contracts.measures import Threshold
 from data_platform.contracts.model import Contract, ForeignKey, Key, PythonRule, column
 from data_platform.contracts.partitioning import by
 from data_platform.contracts.registry import contract, contracts
@@ -142,6 +143,11 @@ def test_drift_the_limit_and_the_code_of_a_python_rule_are_part_of_the_definitio
     assert said(ruled(light), ruled(light)) == []
     assert said(ruled(light), ruled(heavy)) == ["rule `odd`: the check behind the same words is another"]
     assert fingerprint(ruled(light)) != fingerprint(ruled(heavy))
+
+
+def test_an_alert_threshold_is_told() -> None:
+    alerting = replace(FIRST, thresholds={"weight_g.gt": Threshold(alert_above=0.05)})
+    assert said(FIRST, alerting) == ["rule `weight_g.gt`: alerts above 0.05, was None"]
 
 
 def test_a_definition_recorded_before_these_were_kept_makes_no_difference() -> None:

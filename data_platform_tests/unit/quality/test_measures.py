@@ -127,6 +127,24 @@ def test_a_measure_of_a_day_whose_rows_are_all_set_aside_has_failed(lake, land, 
     assert not found.passed and found.actual == "none of the 40 rows read was accepted"
 
 
+def test_above_its_alert_threshold_a_check_is_an_error_although_the_load_commits_and_the_rows_are_in_the_inbox(
+    lake, land
+):
+    load_customer(lake, land)
+    land("orders", DAY, [order(number, status="lost" if number < 3 else "paid") for number in range(20)])
+    for limit, severity in ((2, "error"), (3, "warn"), (0.1, "error"), (0.2, "warn")):
+        outcome = _screen(lake, _with(thresholds={"status.isin": Threshold(alert_above=limit)}))
+        found = _result(outcome, "status.isin")
+        assert outcome.committed and not found.passed and found.in_inbox
+        assert found.severity == severity, limit
+    failed = _screen(lake, _with(actions={"status.isin": "fail"}))
+    assert not failed.committed and not _result(failed, "status.isin").in_inbox, "a load that failed sets nothing aside"
+    flagged = _screen(lake, _with(actions={"status.isin": "flag"}))
+    assert flagged.load.rows_flagged == 3 and not _result(flagged, "status.isin").in_inbox
+    few = _with(actions={"status.isin": "fail"}, thresholds={"status.isin": Threshold(warn_above=5)})
+    assert _result(_screen(lake, few), "status.isin").in_inbox
+
+
 def test_a_threshold_or_action_for_a_rule_that_is_not_there_is_refused():
     with pytest.raises(ContractError, match=r"Did you mean `status\.isin`"):
         _ = _with(thresholds={"status.isn": Threshold(warn_above=1)}).rules
@@ -165,6 +183,14 @@ def test_a_range_judges_its_own_days_by_those_before_them_and_learns_in_silence(
     verdicts = [_result(outcome, "as_usual") for outcome in screen(lake, ORDERS, keys, "run")]
     assert [verdict.passed for verdict in verdicts] == [True] * 9 + [False]
     assert verdicts[3].actual == "learning: 3 of 8 earlier partitions" and verdicts[8].actual == "as usual"
+
+
+def test_a_number_that_is_new_in_the_history_is_being_learnt_and_not_as_usual(lake, land):
+    last = date.fromisoformat(_load_days(lake, land, 9)[-1]) + timedelta(days=1)
+    land("orders", str(last), [order(90_000 + row, ordered_at=f"{last} 10:00:00") for row in range(40)])
+    found = _result(_screen(lake, _with(m.total("total_amount", at_least=0)), str(last)), "as_usual")
+    assert found.passed
+    assert found.actual == "as usual; learning, with fewer than 8 earlier values: total_amount.total"
 
 
 def test_a_mart_has_bounds_too_and_one_that_fails_keeps_the_rows_it_had(lake):
