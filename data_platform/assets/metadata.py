@@ -100,7 +100,7 @@ def verdict_metadata(key: dg.AssetKey, result: RuleResult, partition: str | None
     }  # fmt: skip
     if result.sample:
         found["sample"] = _table(result.sample)
-    if result.count and result.action == "quarantine" and key.path[0] == "staging":
+    if result.in_inbox and key.path[0] == "staging":
         day = f" --partition '{partition}'" if partition else ""
         found["inbox"] = f"data-platform quarantine show {key.path[1]} --rule {result.rule}{day}"
     return found

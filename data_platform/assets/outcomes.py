@@ -150,6 +150,7 @@ def _merged(judged: Sequence[tuple[str, RuleResult]]) -> RuleResult:
         passed=all(verdict.passed for _, verdict in judged),
         severity="error" if any(v.severity == "error" and not v.passed for _, v in judged) else worst.severity,
         count=count,
+        in_inbox=any(verdict.in_inbox for _, verdict in judged),
         actual=said if worst.about == "rows" else f"{where}; {worst_key}: {worst.actual}",
     )
 

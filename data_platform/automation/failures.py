@@ -163,12 +163,16 @@ def _check_alert(key: dg.AssetCheckKey, group: Sequence[tuple[dg.AssetCheckEvalu
     # A range reports each bad partition, and then the rule over the whole range.
     whole = next((found for found, _ in reversed(group) if found.partition is None), group[-1][0])
     tags = dict(zip(RANGE_TAGS, (partitions[0], partitions[-1]), strict=True)) if partitions else {}
+    inbox = next(
+        (found.metadata["inbox"].value for found in (whole, *(each for each, _ in group)) if "inbox" in found.metadata),
+        None,
+    )
     shows_rows = f'data-platform query "SELECT * FROM failed.{table} LIMIT 20"'
     return Alert(
         kind="check_failure", subject=f"Check `{key.name}` of `{asset}` failed",
         broke=f"Check `{key.name}` of `{asset}` failed{where}: {whole.description or 'no reason given'}.",
         since=datetime.fromtimestamp(min(at for _, at in group), UTC), owner=owners_of([key.asset_key]),
-        command=shows_rows if key.asset_key.path[0] == "marts" else retry_command([key.asset_key], tags),
+        command=shows_rows if key.asset_key.path[0] == "marts" else str(inbox or retry_command([key.asset_key], tags)),
         sample=_sample(next((found.metadata["sample"] for found, _ in group if "sample" in found.metadata), None)),
     )  # fmt: skip
 

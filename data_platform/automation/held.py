@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 import dagster as dg
@@ -17,15 +17,35 @@ from data_platform.lake.ledger import latest_loads
 from data_platform.quality.second_look import arrived
 from data_platform.settings import get_settings
 
+AT_ONCE = (
+    25  # runs that one tick asks for, where partitions are no days; the next state of the parents asks for the rest
+)
+
 
 def holding() -> list[Contract]:
-    """The daily staging tables whose rows may wait for a parent."""
-    return [
-        contract
-        for contract in contracts("staging")
-        if any(fk.held for fk in contract.foreign_keys)
-        and [dimension.grain for dimension in contract.partition.dimensions] == ["day"]
-    ]
+    """The staging tables whose rows may wait for a parent."""
+    return [contract for contract in contracts("staging") if any(fk.held for fk in contract.foreign_keys)]
+
+
+def requests(contract: Contract, keys: Sequence[str], state: Sequence[int]) -> Iterator[dg.RunRequest]:
+    """Runs that screen these partitions again, each tried once for a state: days by range, other partitions one by one."""
+    selection = [asset_key(contract.name)]
+    if [dimension.grain for dimension in contract.partition.dimensions] == ["day"]:
+        for first, last in ranges([date.fromisoformat(key) for key in keys]):
+            tags = {
+                "dagster/asset_partition_range_start": first.isoformat(),
+                "dagster/asset_partition_range_end": last.isoformat(),
+            }
+            run_key = _digest(f"{contract.name} {first} {last} {state}")
+            yield dg.RunRequest(run_key=run_key, asset_selection=selection, tags=tags)
+        return
+    for key in keys[:AT_ONCE]:
+        run_key = _digest(f"{contract.name} {key} {state}")
+        yield dg.RunRequest(run_key=run_key, asset_selection=selection, partition_key=key or None)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dg.sensor(
@@ -40,13 +60,8 @@ def held_sensor(_context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest 
         newest = {load.asset: load.snapshot_id for load in sorted(latest_loads(con), key=lambda load: load.snapshot_id)}
         for contract in holding():
             state = [newest.get(fk.references, 0) for fk in contract.foreign_keys]
-            for first, last in ranges([date.fromisoformat(key) for key in arrived(con, contract)]):
+            for request in requests(contract, arrived(con, contract), state):
                 asked = True
-                digest = hashlib.sha256(f"{contract.name} {first} {last} {state}".encode()).hexdigest()[:16]
-                tags = {
-                    "dagster/asset_partition_range_start": first.isoformat(),
-                    "dagster/asset_partition_range_end": last.isoformat(),
-                }
-                yield dg.RunRequest(run_key=digest, asset_selection=[asset_key(contract.name)], tags=tags)
+                yield request
     if not asked:
         yield dg.SkipReason("No held row has got its parent.")

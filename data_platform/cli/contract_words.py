@@ -17,7 +17,7 @@ from data_platform.errors import LakeError, UsageError, did_you_mean
 from data_platform.lake import recorded
 from data_platform.lake.lake import get_lake
 from data_platform.lake.recorded import Recorded
-from data_platform.lake.storage import redact
+from data_platform.lake.storage import about_values, redact
 from data_platform.settings import Settings
 
 SHORT = 12
@@ -177,7 +177,7 @@ def against_lake_command(settings: Settings, name: str, start: int | None, end: 
             found = judge_lake(con, contract, on_done)
     except duckdb.Error as error:
         raise LakeError(
-            f"`{contract.name}` cannot be judged on the lake as it is: {redact(str(error)).splitlines()[0]}",
+            f"`{contract.name}` cannot be judged on the lake as it is: {about_values(error) or redact(str(error)).splitlines()[0]}",
             fix=f"data-platform contract diff {contract.name} says what changed; load the table, or its parents, again",
         ) from None
     finally:

@@ -25,6 +25,38 @@ def rules(
     rules_command(get_settings(), table, days, format)
 
 
+@command(quality)
+def history(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="A table, such as orders or marts.daily_revenue.")],
+    rule: Annotated[str | None, typer.Option("--rule", help="One rule; all that did not pass when left out.")] = None,
+    partition: Annotated[
+        str | None, typer.Option("--partition", metavar="KEY", help="Loads of this partition.")
+    ] = None,
+    loads: Annotated[int, typer.Option("--loads", min=1, help="So many of the newest loads.")] = 50,
+    format: FormatOption = Format.table,
+) -> None:
+    """What the rules of a table said of each load, newest first, failed loads too."""
+    history_command(get_settings(), table, rule, partition, loads, format)
+
+
+def history_command(
+    settings: Settings, table: str, rule: str | None, partition: str | None, loads: int, form: Format
+) -> None:
+    """Reads the ledger. Raises `ContractError` for a rule that the table has not and never had."""
+    from data_platform.cli.contract_words import contract_of
+    from data_platform.cli.query import require_lake
+    from data_platform.lake.lake import get_lake
+    from data_platform.quality.verdicts import NOT_JUDGED, NOT_KEPT, verdicts_of
+
+    contract = contract_of(table)
+    require_lake(settings)
+    with get_lake().connect(read_only=True) as con:
+        found = verdicts_of(con, contract.name, rule, partition, loads)
+    if rule is not None and all(row["verdict"] in (NOT_JUDGED, NOT_KEPT) for row in found):
+        contract.rule(rule)
+    emit(found, form, [("", found)])
+
+
 def rules_command(settings: Settings, table: str | None, days: int, form: Format) -> None:
     """Measures on the rows that the lake has; nothing is written."""
     from datetime import timedelta

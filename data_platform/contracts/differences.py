@@ -22,7 +22,7 @@ class Difference:
 
 
 def differences(old: Definition, new: Definition) -> list[Difference]:
-    """What became of `old`, in order: columns, rules, key, foreign keys, partition, times."""
+    """What became of `old`, in order: columns, rules, key, foreign keys, partition, times, limits."""
     return [
         *_columns(_by_name(old["columns"]), _by_name(new["columns"])),
         *_rules(_by_name(old["rules"]), _by_name(new["rules"])),
@@ -30,6 +30,7 @@ def differences(old: Definition, new: Definition) -> list[Difference]:
         *_foreign_keys(old["foreign_keys"], new["foreign_keys"]),
         *_partition(old["partition"], new["partition"]),
         *_times(old, new),
+        *_limits(old, new),
     ]
 
 
@@ -97,11 +98,15 @@ def _rules(old: Mapping[str, Definition], new: Mapping[str, Definition]) -> Iter
         if "threshold" in before and before["threshold"] != now["threshold"]:
             said = f"rule `{name}`: threshold (warn, fail above) {now['threshold']}, was {before['threshold']}"
             yield Difference("rule changed", name, said)
+        # There was no such threshold before it was recorded.
+        if before.get("alert_above") != now.get("alert_above"):
+            said = f"rule `{name}`: alerts above {now.get('alert_above')}, was {before.get('alert_above')}"
+            yield Difference("rule changed", name, said)
         # The key's rule is told of as the key.
         if now["kind"] != "key" and before["expected"] != now["expected"]:
             said = f"rule `{name}`: expected {now['expected']}, was {before['expected']}"
             yield Difference("rule changed", name, said)
-        elif before["states"] != now["states"]:
+        elif before["states"] != now["states"] and not (now["kind"] == "python" and not before["states"]):
             yield Difference("rule changed", name, f"rule `{name}`: the check behind the same words is another")
 
 
@@ -146,6 +151,14 @@ def _times(old: Definition, new: Definition) -> Iterator[Difference]:
     for name in ("event_time", "business_time"):
         if old[name] != new[name]:
             said = f"{name.replace('_', ' ')}: {_or(new[name], 'none')}, was {_or(old[name], 'none')}"
+            yield Difference(f"{name.replace('_', ' ')} changed", name, said)
+
+
+def _limits(old: Definition, new: Definition) -> Iterator[Difference]:
+    """What a definition that was recorded before these were kept does not tell is no difference."""
+    for name in ("drift", "quarantine_limit"):
+        if name in old and old[name] != new[name]:
+            said = f"{name.replace('_', ' ')}: {new[name]}, was {old[name]}"
             yield Difference(f"{name.replace('_', ' ')} changed", name, said)
 
 

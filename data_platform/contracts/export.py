@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import json
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -45,6 +45,8 @@ def definition(contract: Contract) -> Definition:
         "partition": [{"column": part.column, "grain": part.grain} for part in contract.partition.dimensions],
         "event_time": contract.event_time,
         "business_time": contract.business_time,
+        "drift": contract.drift,
+        "quarantine_limit": contract.quarantine_limit,
     }
 
 
@@ -59,10 +61,12 @@ def _rule(contract: Contract, rule: Rule) -> Definition:
     states = {name: _plain(value) for name, value in (rule.check.statistics or {}).items()} if rule.check else {}
     if rule.check is not None and not states:
         states["body"] = _body(contract, str(rule.check.name))
+    if rule.python is not None:
+        states["source"] = _source_hash(rule.python.holds)
     return {
         "name": rule.name, "kind": rule.kind, "action": rule.action, "columns": list(rule.columns),
         "expected": rule.expected, "null": rule.null, "states": states,
-        "threshold": [rule.threshold.warn_above, rule.threshold.fail_above],
+        "threshold": [rule.threshold.warn_above, rule.threshold.fail_above], "alert_above": rule.threshold.alert_above,
     }  # fmt: skip
 
 
@@ -89,6 +93,15 @@ def _body(contract: Contract, name: str) -> str:
                 return ""  # made without a file
             return "\n".join(ast.unparse(line) for line in getattr(parsed, "body", ()))
     return ""
+
+
+def _source_hash(function: Callable[..., Any]) -> str:
+    """sha256 of a function's source text, its layout aside; of a lambda, of the statement that it stands in."""
+    try:
+        source = inspect.getsource(inspect.unwrap(getattr(function, "func", function)))
+    except (OSError, TypeError):
+        return ""  # made without a file
+    return hashlib.sha256(" ".join(source.split()).encode()).hexdigest()
 
 
 def _stated_name(found: Any) -> str | None:

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from typing import Literal, TypedDict, Unpack
 
 MeasureKind = Literal[
-    "row_count", "completeness", "null_rate", "distinct_count", "mean", "quantile", "total", "share_kept", "lag_hours"
-]
+    "row_count", "completeness", "null_rate", "distinct_count", "mean", "quantile", "total", "share_kept", "lag_hours",
+    "source_rows", "source_sum", "source_hash",
+]  # fmt: skip
+SOURCE_KINDS: tuple[MeasureKind, ...] = ("source_rows", "source_sum", "source_hash")
+"""Comparisons with what the source states in its control file; `at_most` is how far apart the two may be."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class Measure:
     @property
     def expected(self) -> str:
         """The bounds in words."""
+        if self.kind in SOURCE_KINDS:
+            within = f", within {shown(self.at_most)}" if self.at_most else ""
+            return f"{LABELS[self.kind]}{within}"
         low = None if self.at_least is None else f"at least {shown(self.at_least)}"
         high = None if self.at_most is None else f"at most {shown(self.at_most)}"
         return f"{LABELS[self.kind]} {' and '.join(filter(None, (low, high)))}"
@@ -49,6 +55,8 @@ LABELS: dict[MeasureKind, str] = {
     "row_count": "rows", "completeness": "share of rows with a value", "null_rate": "share of rows without a value",
     "distinct_count": "different values (estimated)", "mean": "mean", "quantile": "quantile", "total": "sum",
     "share_kept": "share of the source's sum that was accepted", "lag_hours": "hours from the newest event to the partition's end",
+    "source_rows": "as many rows as the source states", "source_sum": "the sum that the source states",
+    "source_hash": "the file whose sha256 the source states",
 }  # fmt: skip
 
 
@@ -106,17 +114,39 @@ def lag_hours(**bounds: Unpack[Bounds]) -> Measure:
     return Measure("lag_hours", **bounds)
 
 
+def source_rows(action: Literal["warn", "fail"] = "warn") -> Measure:
+    """Reconciliation: the rows accepted, quarantined and merged are as many as the feed's control file states."""
+    return Measure("source_rows", action=action)
+
+
+def source_sum(column: str, *, within: float = 0.0, action: Literal["warn", "fail"] = "warn") -> Measure:
+    """Reconciliation: the column's sum over all records of the file, as it came, is what the control file states, or
+    not further than `within` from it."""
+    return Measure("source_sum", column, at_most=within, action=action)
+
+
+def source_hash(action: Literal["warn", "fail"] = "warn") -> Measure:
+    """Reconciliation: the file that was read has the sha256 that the control file states."""
+    return Measure("source_hash", action=action)
+
+
 @dataclass(frozen=True)
 class Threshold:
     """What the number of rows that break a rule means for the load, whatever becomes of the rows: up to `warn_above`
-    the check passes, beyond `fail_above` the load fails. Whole numbers are rows, those below 1 a share of the rows read."""
+    the check passes, beyond `alert_above` it fails as an error, which alerts, and beyond `fail_above` the load fails. Whole
+    numbers are rows, those below 1 a share of the rows read."""
 
     warn_above: float | None = None
     fail_above: float | None = None
+    alert_above: float | None = None
 
     def passes(self, rows: int, read: int) -> bool:
         """Whether so many of the rows read are no matter."""
         return self.warn_above is not None and rows <= _rows(self.warn_above, read)
+
+    def alerts(self, rows: int, read: int) -> bool:
+        """Whether so many of the rows read are worth waking somebody, whatever becomes of the load."""
+        return self.alert_above is not None and rows > _rows(self.alert_above, read)
 
     def fails(self, rows: int, read: int) -> bool:
         """Whether so many of the rows read fail the load."""

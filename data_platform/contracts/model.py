@@ -21,6 +21,7 @@ from pandera.backends.ibis import builtin_checks as _registers_the_builtin_check
 
 from data_platform.contracts.measures import Measure, Threshold
 from data_platform.contracts.partitioning import UNPARTITIONED, Dimension, Partitioning
+from data_platform.contracts.validation import check_contract, check_rules
 from data_platform.errors import ContractError, did_you_mean
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ ROW_KINDS: tuple[RuleKind, ...] = (
     "python",
 )
 AS_USUAL = "as_usual"
-ACTIONS: tuple[Action, ...] = ("quarantine", "flag", "merge", "fail", "warn")
 SHORT_NAMES: Mapping[str, str] = {
     "equal_to": "eq", "not_equal_to": "ne", "greater_than": "gt", "greater_than_or_equal_to": "ge",
     "less_than": "lt", "less_than_or_equal_to": "le", "in_range": "in_range", "isin": "isin", "notin": "notin",
@@ -206,36 +206,11 @@ class Contract:
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
-        """Every rule in the order in which a row's first reason is named. Raises `ContractError` for an action
-        or null policy whose rule does not exist."""
+        """Every rule in the order in which a row's first reason is named. Raises `ContractError` for what
+        a contract may not state."""
+        check_contract(self)
         rules = tuple(self._rule(*parts) for parts in self._declared())
-        names = [rule.name for rule in rules]
-        for stated in (*self.actions, *self.nulls, *self.thresholds):
-            if stated not in names:
-                raise ContractError(
-                    f"`{self.name}` names a rule `{stated}` it does not have.{did_you_mean(stated, names)}"
-                )
-        for rule in rules:
-            if rule.kind == "key" and rule.action not in ("quarantine", "fail"):
-                raise ContractError(
-                    f"`{self.name}`: the rule `key` cannot have the action `{rule.action}`.",
-                    fix="use `quarantine` or `fail`; duplicates within a partition are merged anyway",
-                )
-            if rule.measure is not None and rule.measure.kind == "share_kept" and self.layer != "staging":
-                raise ContractError(
-                    f"`{self.name}`: `{rule.name}` compares with a source, which only staging tables have.",
-                    fix="state it in the staging contract",
-                )
-            if rule.kind in ("measure", "band") and rule.action not in ("warn", "fail"):
-                raise ContractError(
-                    f"`{self.name}`: the rule `{rule.name}` is about a partition and cannot have the action `{rule.action}`.",
-                    fix="use `warn` or `fail`",
-                )
-            if rule.kind != "key" and rule.action == "merge":
-                raise ContractError(
-                    f"`{self.name}`: only duplicates of a key merge, not rows that break `{rule.name}`.",
-                    fix="use `quarantine`, `flag`, `warn` or `fail`",
-                )
+        check_rules(self, rules)
         return rules
 
     @property
@@ -317,15 +292,7 @@ def table(
     def register(model: type[pa.DataFrameModel]) -> type[pa.DataFrameModel]:
         stated.setdefault("business_time", stated.get("event_time"))
         contract = Contract(name=name, model=model, grain=grain, owner=owner, **stated)
-        headers = [header for column in contract.columns.values() for header in (column.source, *column.aliases)]
-        twice = next((header for place, header in enumerate(headers) if header in headers[:place]), None)
-        if twice is not None:
-            raise ContractError(
-                f"`{name}` has two columns for the header `{twice}`.", fix="give each its own source or alias"
-            )
-        unknown = [action for action in contract.actions.values() if action not in ACTIONS]
-        if unknown:
-            raise ContractError(f"`{name}` uses an unknown action `{unknown[0]}`.{did_you_mean(unknown[0], ACTIONS)}")
+        _ = contract.rules  # refuses what cannot be meant
         if name in REGISTRY and REGISTRY[name].model.__qualname__ != model.__qualname__:
             raise ContractError(
                 f"`{name}` has two contracts: `{REGISTRY[name].model.__name__}` and `{model.__name__}`."

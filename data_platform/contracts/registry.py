@@ -9,10 +9,12 @@ import pkgutil
 from data_platform.contracts import tables
 from data_platform.contracts.model import REGISTRY, Contract
 from data_platform.contracts.raw import register_raw
+from data_platform.contracts.validation import check_parents
 from data_platform.errors import UsageError, did_you_mean
 
 for _name in sorted(module.name for module in pkgutil.iter_modules(tables.__path__)):
     importlib.import_module(f"{tables.__name__}.{_name}")
+check_parents(REGISTRY)
 register_raw()
 
 

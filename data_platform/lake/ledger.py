@@ -27,6 +27,7 @@ LOADS = {
     "event_max": "TIMESTAMP", "business_days": "VARCHAR", "source_files": "VARCHAR", "seconds": "DOUBLE",
     "error": "VARCHAR", "started_at": "TIMESTAMP", "finished_at": "TIMESTAMP", "built_from": "BIGINT",
     "rows_held": "BIGINT", "rows_discarded": "BIGINT", "measures": "VARCHAR",
+    "stated": "VARCHAR", "rules": "VARCHAR",
 }  # fmt: skip
 AUDITS = {
     "audit_id": "VARCHAR", "asset": "VARCHAR", "partition_key": "VARCHAR", "load_id": "VARCHAR", "passed": "BOOLEAN",
@@ -110,6 +111,8 @@ def load_row(load: LoadRecord, finished_at: datetime) -> dict[str, Any]:
     row = {spec.name: getattr(load, spec.name) for spec in dataclasses.fields(LoadRecord)}
     row["by_rule"] = json.dumps(dict(load.by_rule), sort_keys=True)
     row["measures"] = json.dumps(dict(load.measures), sort_keys=True)
+    row["rules"] = json.dumps(dict(load.rules), sort_keys=True)
+    row["stated"] = json.dumps(dict(load.stated), sort_keys=True)
     row["business_days"] = json.dumps([day.isoformat() for day in load.business_days])
     row["source_files"] = json.dumps(list(load.source_files))
     return row | {"finished_at": finished_at}
@@ -122,18 +125,18 @@ def audit_row(audit: Audit) -> dict[str, Any]:
 
 
 def _loads(con: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object]) -> list[Load]:
-    columns = ", ".join(LOADS)
+    names = [name for name in LOADS if name != "rules"]  # long, and rarely asked for
     cursor = con.execute(
-        f"SELECT {columns}, snapshot_id FROM ({sql}) ORDER BY snapshot_id, asset, partition_key", parameters
+        f"SELECT {', '.join(names)}, snapshot_id FROM ({sql}) ORDER BY snapshot_id, asset, partition_key", parameters
     )
     found = []
     for values in cursor.fetchall():
-        row = dict(zip((*LOADS, "snapshot_id"), values, strict=True))
+        row = dict(zip((*names, "snapshot_id"), values, strict=True))
         row["by_rule"] = json.loads(row["by_rule"])
         row["business_days"] = tuple(date.fromisoformat(day) for day in json.loads(row["business_days"]))
         row["source_files"] = tuple(json.loads(row["source_files"]))
         # A load may have been recorded before these were.
-        row["measures"] = json.loads(row["measures"] or "{}")
+        row |= {name: json.loads(row[name] or "{}") for name in ("measures", "stated")}
         row |= {name: row[name] or 0 for name in ("rows_held", "rows_discarded")}
         found.append(Load(**row))
     return found

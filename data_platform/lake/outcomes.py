@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 
 Severity = Literal["error", "warn"]
 
@@ -14,7 +14,8 @@ Severity = Literal["error", "warn"]
 @dataclass(frozen=True)
 class RuleResult:
     """The verdict of one rule on one partition. `count` is rows that broke it, or 1 for a broken rule about the
-    partition as a whole; `sample` is masked."""
+    partition as a whole; `sample` is masked. With `in_inbox` rows that broke it wait in
+    quarantine."""
 
     rule: str
     action: str
@@ -25,12 +26,26 @@ class RuleResult:
     actual: str
     sample: tuple[Mapping[str, object], ...] = ()
     about: Literal["rows", "partition"] = "rows"
+    in_inbox: bool = False
+
+
+def kept(results: Iterable[RuleResult]) -> dict[str, dict[str, object]]:
+    """Verdicts as the ledger keeps them: by rule whether it passed, how many rows broke it, and of a rule about the
+    partition what was found. A rule that is not among them was not judged."""
+    return {
+        result.rule: {"passed": result.passed, "severity": result.severity, "count": result.count}
+        | ({"actual": result.actual} if result.about == "partition" else {})
+        for result in results
+    }
 
 
 @dataclass(frozen=True)
 class LoadRecord:
     """One row of `ops.loads`: one attempt to load one partition of one table. Counts are rows; those held and those
-    discarded are within the quarantined. `measures` are numbers about the accepted rows, by name. `built_from` is the version of the lake that a mart's rows were read from."""
+    discarded are within the quarantined. `measures` are numbers about the accepted rows, by name. `built_from` is the version of the lake that
+    a mart's rows were read from; `stated` what the source itself says of the file, as far as it does: `rows`, `sums`,
+    `sha256`, or the `error` with which its control `file` could not be read. `rules` are the verdicts, as `kept` makes
+    them; none when nothing was judged. The ledger's reader leaves them out: `quality/verdicts.py` asks for them."""
 
     asset: str
     partition_key: str
@@ -58,6 +73,8 @@ class LoadRecord:
     rows_held: int = 0
     rows_discarded: int = 0
     measures: Mapping[str, float] = field(default_factory=dict)
+    stated: Mapping[str, Any] = field(default_factory=dict)
+    rules: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     load_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 

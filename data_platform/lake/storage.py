@@ -41,11 +41,23 @@ _SERVER = re.compile(r"(connection to server|could not translate|could not conne
 _SECRETS = re.compile(
     r"([?&]password=)[^\s&]+|(password\s*=\s*)(?:'[^']*'|\S+)|(://[^:/@\s]*:)[^@\s]*(?=@)", re.IGNORECASE
 )
+# The engine quotes the value that it stumbled over, and quotes nothing within it: from the first sign to the last.
+_VALUES = re.compile(r"'.*'|\".*\"|(?<=value )[-+.\de]+|(?<=\()[-+]?\d+ \S+ [-+]?\d+(?=\))", re.DOTALL)
+_EXCERPT = re.compile(r"\n\s*LINE \d+:.*", re.DOTALL)
 
 
 def redact(message: str) -> str:
     """The message without passwords of connection strings."""
     return _SECRETS.sub(lambda found: (found.group(1) or found.group(2) or found.group(3)) + "***", message)
+
+
+def about_values(error: duckdb.Error) -> str | None:
+    """What the engine says of a value that it could not take, without the value, which may be personal; None for an
+    error that is about something else."""
+    if not isinstance(error, duckdb.ConversionException | duckdb.InvalidInputException | duckdb.OutOfRangeException):
+        return None
+    kind, _, cause = _EXCERPT.sub("", redact(str(error))).strip().partition(": ")
+    return _VALUES.sub("***", cause or kind).splitlines()[0]
 
 
 def is_conflict(error: BaseException) -> bool:
@@ -95,9 +107,8 @@ def translate(error: duckdb.Error | OSError, place: Path | str) -> PlatformError
             f"The catalog `{place}` cannot be reached: {_cause(error)}",
             fix="start the server, or check PLATFORM_CATALOG",
         )
-    if isinstance(error, duckdb.ConversionException | duckdb.InvalidInputException | duckdb.OutOfRangeException):
-        kind, _, cause = redact(str(error)).strip().splitlines()[0].partition(": ")
-        return LakeError(cause or kind, fix="mend the value, or the type that its column is to have")
+    if isinstance(error, duckdb.Error) and (cause := about_values(error)) is not None:
+        return LakeError(cause, fix="mend the value, or the type that its column is to have")
     return LakeError(redact(str(error)).strip(), fix="data-platform doctor")
 
 

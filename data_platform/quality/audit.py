@@ -19,7 +19,7 @@ from data_platform.errors import KeyConflict, LoadFailed
 from data_platform.lake.hashing import HASH_ALGORITHM, content_hash_sql
 from data_platform.lake.lake import Audit, Lake, Slice, StagedFile
 from data_platform.lake.ledger import utc_now
-from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult
+from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult, kept
 from data_platform.lake.sql import ident, names, table_name, text
 from data_platform.lake.storage import storage_errors
 from data_platform.quality.bands import History
@@ -212,7 +212,8 @@ def _outcome(
         measures=values,
     )  # fmt: skip
     rows = (_severe(result) for result in rule_results(contract, by_rule, load, shown, failed=True))
-    results = (*rows, *verdicts(contract, values, history, key))
+    results = (*rows, *verdicts(contract, values, history, key, count))
+    load = replace(load, rules=kept(results))
     wrong = [result for result in results if result.severity == "error" and not result.passed]
     if not wrong:
         history.add(key, values)

@@ -70,7 +70,7 @@ class History:
         alike, plural = self._alike(before, key)
         found = []
         for name, value in values.items():
-            basis = [self.by_key[earlier][name] for earlier in alike if name in self.by_key[earlier]]
+            basis = self._basis(name, alike)
             if len(basis) < LEARNING:
                 continue
             band = band_of(basis, _floor(name, basis))
@@ -79,6 +79,14 @@ class History:
                 words = f"{inside} of the last {len(basis)} {plural} had {shown(band.low)} to {shown(band.high)}"
                 found.append(Unusual(name, value, band, words))
         return found
+
+    def learning(self, values: Mapping[str, float], key: str) -> list[str]:
+        """The numbers of which there are too few earlier ones to judge them by."""
+        alike, _ = self._alike(self._before(key), key)
+        return [name for name in values if len(self._basis(name, alike)) < LEARNING]
+
+    def _basis(self, name: str, alike: Sequence[str]) -> list[float]:
+        return [self.by_key[earlier][name] for earlier in alike if name in self.by_key[earlier]]
 
     def _before(self, key: str) -> list[str]:
         """Keys of earlier times, of the same value in every dimension that is no time."""

@@ -18,6 +18,7 @@ from data_platform.errors import KeyConflict
 from data_platform.lake.sql import ident, names, partition_text, partitions_condition, table_name, text
 from data_platform.quality.compiler import CompiledRule, broken_mask, compile_rules, mask_of, raw_text, typed_value
 from data_platform.quality.python_rules import judge_in_python
+from data_platform.quality.results import mask
 
 CHUNK_ROWS = 4_000_000
 ORIGIN = ("_file", "_file_hash", "_record", "_offset", "_bytes")
@@ -286,8 +287,10 @@ def refuse_taken_keys(
     taken = con.execute(f"""
         SELECT {keys} FROM {table} WHERE {ours} INTERSECT SELECT {keys} FROM {table} WHERE NOT {ours} LIMIT 1""").fetchone()
     if taken:
+        classes = (contract.columns[name].pii for name in contract.key.columns)
+        shown = tuple(mask(value, pii) for value, pii in zip(taken, classes, strict=True))
         raise KeyConflict(
-            f"`{contract.name}`: the key {taken} was committed by another partition while this load was judged."
+            f"`{contract.name}`: the key {shown} was committed by another partition while this load was judged."
         )
 
 

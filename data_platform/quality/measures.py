@@ -7,14 +7,14 @@ from collections.abc import Collection, Mapping, Sequence
 
 import duckdb
 
-from data_platform.contracts.measures import LABELS, Measure, shown
+from data_platform.contracts.measures import LABELS, SOURCE_KINDS, Measure, shown
 from data_platform.contracts.model import AS_USUAL, Column, Contract, Rule
+from data_platform.contracts.validation import NUMERIC
 from data_platform.lake.ledger import latest_loads
 from data_platform.lake.outcomes import RuleResult
 from data_platform.lake.sql import ident
-from data_platform.quality.bands import History, Unusual
+from data_platform.quality.bands import LEARNING, History, Unusual
 
-NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "DECIMAL", "DOUBLE", "FLOAT")
 Values = Mapping[str, float]
 
 
@@ -23,7 +23,7 @@ def measures_of(contract: Contract) -> tuple[Measure, ...]:
     lag, the null rate of columns that may be empty, the mean of numbers, the distinct count of closed sets and parents."""
     keys = {*(contract.key.columns if contract.key else ())}
     parents = {fk.column for fk in contract.foreign_keys}
-    found = [*contract.measures, Measure("row_count")]
+    found = [*(measure for measure in contract.measures if measure.kind not in SOURCE_KINDS), Measure("row_count")]
     if contract.event_time and contract.time_dimension:
         found.append(Measure("lag_hours"))
     for column in contract.columns.values():
@@ -70,6 +70,8 @@ def _aggregate(contract: Contract, measure: Measure, kept: str) -> str:
             assert contract.event_time is not None
             end = f"any_value({ident(dimension.column)}) + INTERVAL 1 {dimension.grain.upper()}"
             return f"date_diff('second', max({ident(contract.event_time)}) FILTER ({kept}), {end}) / 3600"
+        case "source_rows" | "source_sum" | "source_hash":
+            raise AssertionError("these are no aggregates: reconcile.py compares them")
 
 
 def measured(contract: Contract, row: Sequence[float | None] | None) -> Values:
@@ -91,35 +93,47 @@ def history_of(con: duckdb.DuckDBPyConnection, contract: Contract, without: Coll
     return History(kept, contract.partition)
 
 
-def verdicts(contract: Contract, values: Values, history: History, key: str) -> list[RuleResult]:
-    """One verdict per rule about the partition: the declared bounds, and whether it is as usual."""
-    found = [_bounds(rule, rule.measure, values) for rule in contract.rules if rule.measure is not None]
+def verdicts(contract: Contract, values: Values, history: History, key: str, read: int) -> list[RuleResult]:
+    """One verdict per rule about the partition, of which so many rows were read: the declared bounds, and whether it is
+    as usual."""
+    found = [
+        _bounds(rule, rule.measure, values, read)
+        for rule in contract.rules
+        if rule.measure is not None and rule.measure.kind not in SOURCE_KINDS
+    ]
     band = next((rule for rule in contract.rules if rule.name == AS_USUAL), None)
     return [*found, _usual(band, values, history, key)] if band else found
 
 
-def _bounds(rule: Rule, measure: Measure, values: Values) -> RuleResult:
+def _bounds(rule: Rule, measure: Measure, values: Values, read: int) -> RuleResult:
     value = values.get(measure.name)
     if not values.get("row_count") and measure.kind not in ("row_count", "total"):
-        holds, actual = True, "no rows to measure"
+        # An empty day has nothing to say; one whose rows are all set aside could not be judged.
+        holds = not read
+        actual = "no rows to measure" if holds else f"none of the {read:,} rows read was accepted"
     else:
         holds = measure.holds(value)
         actual = "it could not be measured" if value is None else f"{LABELS[measure.kind]}: {shown(value)}"
-    return _result(rule, holds, actual)
+    return partition_result(rule, holds, actual)
 
 
 def _usual(rule: Rule, values: Values, history: History, key: str) -> RuleResult:
     found = history.judge(values, key)
     if isinstance(found, str):
-        return _result(rule, True, found)
-    return _result(rule, not found, "; ".join(_words(unusual) for unusual in found) or "as usual")
+        return partition_result(rule, True, found)
+    learning = sorted(history.learning(values, key))
+    said = [_words(unusual) for unusual in found] or ["as usual"] * (len(learning) < len(values))
+    if learning:
+        said.append(f"learning, with fewer than {LEARNING} earlier values: {', '.join(learning)}")
+    return partition_result(rule, not found, "; ".join(said))
 
 
 def _words(unusual: Unusual) -> str:
     return f"{unusual.measure} {shown(unusual.value)}; {unusual.basis}"
 
 
-def _result(rule: Rule, passed: bool, actual: str) -> RuleResult:
+def partition_result(rule: Rule, passed: bool, actual: str) -> RuleResult:
+    """The verdict of a rule about a partition as a whole."""
     return RuleResult(
         rule=rule.name, action=rule.action, passed=passed, severity="error" if rule.action == "fail" else "warn",
         count=int(not passed), expected=rule.expected, actual=actual, about="partition",

@@ -63,10 +63,12 @@ def rule_results(
     *,
     failed: bool,
 ) -> Iterator[RuleResult]:
-    """One verdict per rule about rows. A rule whose rows were handled (set aside, flagged, warned) fails as a warning."""
+    """One verdict per rule about rows. A rule whose rows were handled (set aside, flagged, warned) fails as a
+    warning, unless its threshold says that so many are worth an alert. A load that failed puts nothing in the inbox."""
     for rule in (*contract.row_rules, *(rule for rule in contract.rules if rule.kind == "key")):
         count, merged, limit = counts.get(rule.name, 0), load.rows_merged, rule.threshold
         grave = (failed and rule.action in ("fail", "quarantine")) or limit.fails(count, load.rows_read)
+        grave = grave or limit.alerts(count, load.rows_read)
         severity: Severity = "error" if grave else "warn"
         actual = "all rows keep it" if not count else f"rows that break it: {count:,}"
         if rule.kind == "key" and merged:
@@ -74,4 +76,5 @@ def rule_results(
         yield RuleResult(
             rule=rule.name, action=rule.action, passed=not count or limit.passes(count, load.rows_read), severity=severity, count=count,
             expected=rule.expected, actual=actual, sample=tuple(shown.get(rule.name, ())) if count else (),
+            in_inbox=bool(count) and not failed and rule.action in ("quarantine", "fail"),
         )  # fmt: skip

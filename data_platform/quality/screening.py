@@ -23,7 +23,7 @@ from data_platform.lake.commit import Check
 from data_platform.lake.hashing import HASH_ALGORITHM
 from data_platform.lake.lake import Lake, Slice, StagedFile
 from data_platform.lake.ledger import latest_loads, utc_now
-from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult
+from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult, kept
 from data_platform.lake.patches import has_patches, latest_patches
 from data_platform.lake.sql import names, text
 from data_platform.lake.storage import storage_errors
@@ -42,6 +42,7 @@ from data_platform.quality.judging import (
     refuse_taken_keys,
 )
 from data_platform.quality.measures import history_of, verdicts
+from data_platform.quality.reconcile import Sums, raw_sums, reconciled
 from data_platform.quality.recording import both, recording
 from data_platform.quality.results import rule_results, samples
 
@@ -58,7 +59,7 @@ OnDone = Callable[[Outcome], None]
 
 @dataclass(frozen=True)
 class Job:
-    """What one call of `screen` works with. `read` is rows read at the source, by partition key; `record` keeps the
+    """What one call of `screen` works with. `read` is rows read at the source, by partition key, `raw` the load that says so; `record` keeps the
     contract in the ledger, when it is another than the last."""
 
     lake: Lake
@@ -67,11 +68,13 @@ class Job:
     run_id: str
     record: Check | None = None
     read: dict[str, int] = field(default_factory=dict)
+    raw: dict[str, LoadRecord] = field(default_factory=dict)
 
     def look_up(self, keys: Sequence[str]) -> None:
         """Fills `read` for these partitions, in their order, as far as raw has them."""
         raw = {load.partition_key: load for load in latest_loads(self.con, f"raw.{self.contract.table}", keys=keys)}
         self.read.update({key: raw[key].rows_read for key in keys if key in raw})
+        self.raw.update(raw)
 
     @property
     def contract(self) -> Contract:
@@ -155,9 +158,10 @@ def _as_ours(job: Job, error: Exception) -> PlatformError:
     if isinstance(error, PlatformError):
         return error
     log.error("screening `%s` died", job.contract.name, exc_info=error)
-    return LoadFailed(
-        f"`{job.contract.name}`: {type(error).__name__}: {error}", fix="report this with the log's traceback"
-    )
+    # Its words may quote personal data.
+    personal = any(column.pii for column in job.contract.columns.values())
+    said = type(error).__name__ if personal else f"{type(error).__name__}: {error}"
+    return LoadFailed(f"`{job.contract.name}`: {said}", fix="report this with the log's traceback")
 
 
 def _attempt(job: Job, asked: list[str], unmoved: Collection[str]) -> tuple[list[Outcome], list[Outcome]]:
@@ -239,16 +243,20 @@ def _count(job: Job, keys: Sequence[str], started: float) -> list[Outcome]:
     shown = samples(job.con, job.contract, job.judging.bits())
     seconds = (time.monotonic() - started) / len(keys)
     history = history_of(job.con, job.contract, keys)
+    sums = raw_sums(job.con, job.contract, job.values(keys))
     found = []
     for key in sorted(keys):
         own = counted.get(key) or Counts.of(job.contract, None, [name for name, _ in job.judging.bits()])
-        found.append(_outcome(job, key, own, facts.get(key, NOTHING), shown.get(key, {}), history, seconds))
+        found.append(
+            _outcome(job, key, own, facts.get(key, NOTHING), shown.get(key, {}), history, seconds, sums.get(key, {}))
+        )
     return found
 
 
 def _outcome(
-    job: Job, key: str, counts: Counts, facts: Sequence[Any], shown: Mapping[str, Any], history: History, seconds: float
-) -> Outcome:
+    job: Job, key: str, counts: Counts, facts: Sequence[Any], shown: Mapping[str, Any], history: History, seconds: float,
+    sums: Sums,
+) -> Outcome:  # fmt: skip
     contract = job.contract
     first, last, days, digest = facts
     load = LoadRecord(
@@ -260,11 +268,15 @@ def _outcome(
         content_hash=digest, hash_algorithm=HASH_ALGORITHM, event_min=first, event_max=last,
         business_days=tuple(day for day in days or () if day), seconds=seconds, started_at=utc_now(),
     )  # fmt: skip
-    judged = verdicts(contract, counts.measures, history, key)
+    judged = [
+        *verdicts(contract, counts.measures, history, key, job.read[key]),
+        *reconciled(contract, load, job.raw[key], sums),
+    ]
     cause = _refusal(job, load, counts.by_rule, judged)
     if cause is None:
         history.add(key, counts.measures)
     results = (*rule_results(contract, counts.by_rule, load, shown, failed=cause is not None), *judged)
+    load = replace(load, rules=kept(results))
     if cause is not None:
         # A load that is refused accepts nothing; its record says what was read.
         load = replace(
@@ -288,11 +300,12 @@ def _refusal(job: Job, load: LoadRecord, counts: Mapping[str, int], judged: Sequ
         return LoadFailed(f"{where}: {load.rows_read} rows were read and {fates} accounted for; nothing was committed.",
                           fix=f"load `raw.{contract.table}` again, then this partition")  # fmt: skip
     for rule in contract.rules:
-        if rule.action == "fail" and counts.get(rule.name, 0):
-            return LoadFailed(f"{where}: {counts[rule.name]} rows break `{rule.name}` (expected {rule.expected}), whose action is `fail`.",
+        count = counts.get(rule.name, 0)
+        if rule.action == "fail" and count and not rule.threshold.passes(count, load.rows_read):
+            return LoadFailed(f"{where}: {count} rows break `{rule.name}` (expected {rule.expected}), whose action is `fail`.",
                               fix="correct the file, load raw and then this partition again")  # fmt: skip
-        if rule.threshold.fails(counts.get(rule.name, 0), load.rows_read):
-            return LoadFailed(f"{where}: {counts[rule.name]} of {load.rows_read} rows break `{rule.name}`, more than its threshold {rule.threshold.fail_above}.",
+        if rule.threshold.fails(count, load.rows_read):
+            return LoadFailed(f"{where}: {count} of {load.rows_read} rows break `{rule.name}`, more than its threshold {rule.threshold.fail_above}.",
                               fix="correct the feed, or change the threshold in the contract")  # fmt: skip
     for result in judged:
         if result.action == "fail" and not result.passed:

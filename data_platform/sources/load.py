@@ -6,6 +6,7 @@ committed. The count law of a load is `records at the source = rows staged`, che
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import time
@@ -27,9 +28,10 @@ from data_platform.errors import LoadFailed, PlatformError, SourceError
 from data_platform.lake.hashing import HASH_ALGORITHM, content_hash_sql
 from data_platform.lake.lake import Lake, Slice, StagedFile
 from data_platform.lake.ledger import utc_now
-from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult
+from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult, kept
 from data_platform.lake.sql import ident, text
 from data_platform.lake.storage import storage_errors
+from data_platform.sources.control import read_control
 from data_platform.sources.declare import Feed
 from data_platform.sources.reader import FileRead, read_feed
 from data_platform.sources.split import partition_sql
@@ -210,6 +212,7 @@ def _outcome(job: Job, key: str, read: FileRead, facts: Sequence[Any], started: 
         asset=job.raw.name, partition_key=key, run_id=job.run_id, outcome="committed", rows_read=rows, rows_accepted=rows,
         rows_warned=aside + extra, by_rule=by_rule, contract_version=job.raw.version, content_hash=content_hash,
         hash_algorithm=HASH_ALGORITHM, source_files=(source_file(read.file, read.file_hash),), seconds=seconds, started_at=started,
+        stated=read_control(job.lake.settings.landing_dir, job.feed, key),
     )  # fmt: skip
     names = ", ".join(f"`{column}`" for column in read.extra_columns)
     unknown = f"{names} in {extra} of {rows} records" if names else "no other"
@@ -228,7 +231,9 @@ def _outcome(job: Job, key: str, read: FileRead, facts: Sequence[Any], started: 
         ),
     )
     notes = {"file": read.file, "file_bytes": read.size, "extra_columns": list(read.extra_columns)}
-    return Outcome(load, rules, notes)
+    if load.stated:
+        notes["control"] = json.dumps(load.stated)
+    return Outcome(replace(load, rules=kept(rules)), rules, notes)
 
 
 def _failed(job: Job, key: str, file: str, error: PlatformError, started: datetime, seconds: float) -> Outcome:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 
-from data_platform.contracts.registry import contracts
-from data_platform.errors import UsageError, did_you_mean
+from data_platform.contracts.measures import SOURCE_KINDS
+from data_platform.contracts.registry import contract, contracts
+from data_platform.errors import ContractError, UsageError, did_you_mean
 from data_platform.sources.declare import Feed, Source
 
 
@@ -17,7 +18,20 @@ def _discover() -> tuple[Source, ...]:
         name = f"{__package__}.{module}"
         if importlib.util.find_spec(name) is not None:
             found.append(importlib.import_module(name).SOURCE)
+    for feed in (feed for source in found for feed in source.feeds):
+        check_control(feed)
     return tuple(found)
+
+
+def check_control(feed: Feed) -> None:
+    """Whether a contract that compares with its source has a feed that says what the source states. Raises
+    `ContractError`."""
+    wanting = next((m.name for m in contract(feed.contract).measures if m.kind in SOURCE_KINDS), None)
+    if wanting is not None and feed.control is None:
+        raise ContractError(
+            f"`{feed.contract}`: the rule `{wanting}` compares with control totals, and its feed states none.",
+            fix='state `control="….json"` in the feed: docs/sources.md',
+        )
 
 
 SOURCES: tuple[Source, ...] = _discover()

@@ -18,7 +18,17 @@ RULES = ("amount.gt", "order_id.not_null")
 def outcome(key: str, *, broken: int = 0, error: str = "") -> Outcome:
     sample = ({"amount": "-1", "email": "***"},) if broken else ()
     rules = (
-        RuleResult("amount.gt", "quarantine", broken == 0, "warn", broken, "gt 0", f"{broken} rows", sample),
+        RuleResult(
+            "amount.gt",
+            "quarantine",
+            broken == 0,
+            "warn",
+            broken,
+            "gt 0",
+            f"{broken} rows",
+            sample,
+            in_inbox=broken > 0,
+        ),
         RuleResult("order_id.not_null", "quarantine", True, "warn", 0, "a value", "0 rows"),
     )
     load = LoadRecord(

@@ -178,6 +178,22 @@ def test_history_before_the_first_tick_wakes_nobody(instance: dg.DagsterInstance
     assert _alerts(settings) == []
 
 
+def test_the_alert_of_a_check_whose_rows_wait_in_the_inbox_names_the_command_that_shows_them(
+    instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    command = "data-platform quarantine show payments --rule method.isin"
+
+    @dg.asset(key=["staging", "payments"], check_specs=[dg.AssetCheckSpec("bad", asset=["staging", "payments"])])
+    def loaded() -> Iterator[Any]:
+        yield dg.MaterializeResult()
+        yield dg.AssetCheckResult(passed=False, check_name="bad", severity=ERROR, metadata={"inbox": command})
+
+    daemon = Daemon(instance, check_failure_sensor)
+    dg.materialize([loaded], instance=instance)
+    daemon.tick()
+    assert [alert["command"] for alert in _alerts(settings)] == [command]
+
+
 def test_the_sensors_that_watch_run_without_being_asked() -> None:
     assert run_failure_sensor.default_status == dg.DefaultSensorStatus.RUNNING
     assert check_failure_sensor.default_status == dg.DefaultSensorStatus.RUNNING

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 
-from data_platform.automation.held import held_sensor, holding
+from data_platform.automation.held import held_sensor, holding, requests
+from data_platform.contracts.partitioning import UNPARTITIONED, Dimension, Partitioning, by
 from data_platform.contracts.registry import contract
 from data_platform.lake.lake import get_lake
 from data_platform.lake.outcomes import LoadRecord
@@ -56,3 +58,18 @@ def test_partitions_are_asked_for_when_a_parent_has_come() -> None:
     assert [request.run_key for request in _tick().run_requests] == [request.run_key for request in first]
     lake.commit((), [LoadRecord("staging.orders", "2026-01-10", "run", "committed")])
     assert _tick().run_requests[0].run_key != first[0].run_key
+
+
+def test_partitions_that_are_no_days_are_asked_for_one_by_one() -> None:
+    payments = contract("staging.payments")
+    both = Partitioning((Dimension("arrival_date", "day"), Dimension("country", "static", keys=("DE",))))
+    for partition, keys in (
+        (by("hour", "hour"), ["2026-01-05-10:00", "2026-01-05-11:00"]),
+        (by("month", "month"), ["2026-01-01"]),
+        (both, ["2026-01-05|DE"]),
+        (UNPARTITIONED, [""]),
+    ):
+        found = list(requests(replace(payments, partition=partition), keys, [7]))
+        assert [request.partition_key or "" for request in found] == keys
+        again = list(requests(replace(payments, partition=partition), keys, [8]))
+        assert len({request.run_key for request in (*found, *again)}) == 2 * len(keys)

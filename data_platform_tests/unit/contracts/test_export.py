@@ -14,7 +14,8 @@ import pytest
 
 from data_platform.contracts.differences import differences
 from data_platform.contracts.export import canonical, definition, fingerprint
-from data_platform.contracts.model import Contract, ForeignKey, Key, column
+from data_platform.contracts.measures import Threshold
+from data_platform.contracts.model import Contract, ForeignKey, Key, PythonRule, column
 from data_platform.contracts.partitioning import by
 from data_platform.contracts.registry import contract, contracts
 from data_platform.settings import PROJECT_ROOT
@@ -124,3 +125,39 @@ def test_keys_parents_and_partitions_are_told() -> None:
     )
     assert "key: none, was (parcel_id, state) once per table" in said(second, third)
     assert said(third, replace(third, foreign_keys=()))[-1].startswith("foreign key removed")
+
+
+def test_drift_the_limit_and_the_code_of_a_python_rule_are_part_of_the_definition() -> None:
+    def light(frame: Any) -> Any:
+        return frame.weight_g < 100
+
+    def heavy(frame: Any) -> Any:
+        return frame.weight_g > 100
+
+    def ruled(holds: Any) -> Contract:
+        return replace(FIRST, python_rules=(PythonRule("odd", ("weight_g",), holds, "an odd one"),))
+
+    assert said(FIRST, replace(FIRST, drift="evolve", quarantine_limit=0.5)) == [
+        "drift: evolve, was freeze", "quarantine limit: 0.5, was 0.2",
+    ]  # fmt: skip
+    assert said(ruled(light), ruled(light)) == []
+    assert said(ruled(light), ruled(heavy)) == ["rule `odd`: the check behind the same words is another"]
+    assert fingerprint(ruled(light)) != fingerprint(ruled(heavy))
+
+
+def test_an_alert_threshold_is_told() -> None:
+    alerting = replace(FIRST, thresholds={"weight_g.gt": Threshold(alert_above=0.05)})
+    assert said(FIRST, alerting) == ["rule `weight_g.gt`: alerts above 0.05, was None"]
+
+
+def test_a_definition_recorded_before_these_were_kept_makes_no_difference() -> None:
+    now = definition(
+        replace(FIRST, drift="evolve", quarantine_limit=0.5, python_rules=(PythonRule("odd", (), len, "odd"),))
+    )
+    rules = [{**rule, "states": {}} if rule["kind"] == "python" else rule for rule in now["rules"]]
+    before = {name: value for name, value in now.items() if name not in ("drift", "quarantine_limit")}
+    old = {
+        **before,
+        "rules": [{name: value for name, value in rule.items() if name != "alert_above"} for rule in rules],
+    }
+    assert differences(old, now) == []

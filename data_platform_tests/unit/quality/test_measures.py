@@ -10,13 +10,14 @@ import pytest
 
 from data_platform.contracts import measures as m
 from data_platform.contracts.measures import Measure, Threshold
-from data_platform.contracts.model import Contract
+from data_platform.contracts.model import Contract, PythonRule
 from data_platform.contracts.registry import contract
 from data_platform.errors import ContractError
 from data_platform.lake.ledger import latest_loads
 from data_platform.lake.outcomes import Outcome, RuleResult
 from data_platform.quality.audit import build_mart
 from data_platform.quality.screening import screen
+from data_platform.quality.verdicts import verdicts_of
 from data_platform_tests.unit.quality.test_screening import DAY, load_customer, order
 
 ORDERS = contract("staging.orders")
@@ -100,6 +101,50 @@ def test_a_threshold_lets_few_rows_pass_and_fails_a_load_with_many(lake, land):
     assert _screen(lake, _with(thresholds={"status.isin": Threshold(fail_above=0.15)})).committed, "not above"
 
 
+def test_a_threshold_lowers_the_action_fail_too_and_the_few_rows_wait_in_the_inbox(lake, land):
+    load_customer(lake, land)
+    land("orders", DAY, [order(number, status="lost" if number < 3 else "paid") for number in range(20)])
+    strict = {"actions": {"status.isin": "fail"}}
+    outcome = _screen(lake, _with(**strict, thresholds={"status.isin": Threshold(warn_above=3)}))
+    assert outcome.committed, outcome.load.error
+    assert _result(outcome, "status.isin").passed
+    assert (outcome.load.rows_accepted, outcome.load.rows_quarantined) == (17, 3)
+    outcome = _screen(lake, _with(**strict, thresholds={"status.isin": Threshold(warn_above=0.1)}))
+    assert not outcome.committed and "3 rows break `status.isin`" in outcome.load.error
+    assert not _result(outcome, "status.isin").passed and _result(outcome, "status.isin").severity == "error"
+
+
+@pytest.mark.parametrize("measure", [
+    m.share_kept("total_amount", at_least=0.95), m.completeness("status", at_least=0.5), m.mean("total_amount", at_most=99),
+    m.quantile("total_amount", 0.5, at_most=99), m.lag_hours(at_most=48), m.distinct_count("status", at_most=9),
+])  # fmt: skip
+def test_a_measure_of_a_day_whose_rows_are_all_set_aside_has_failed(lake, land, measure):
+    load_customer(lake, land)
+    land("orders", DAY, [order(number, status="lost") for number in range(40)])
+    outcome = _screen(lake, _with(replace(measure, action="fail")))
+    assert not outcome.committed and f"`{measure.name}` expected" in outcome.load.error
+    found = _result(outcome, measure.name)
+    assert not found.passed and found.actual == "none of the 40 rows read was accepted"
+
+
+def test_above_its_alert_threshold_a_check_is_an_error_although_the_load_commits_and_the_rows_are_in_the_inbox(
+    lake, land
+):
+    load_customer(lake, land)
+    land("orders", DAY, [order(number, status="lost" if number < 3 else "paid") for number in range(20)])
+    for limit, severity in ((2, "error"), (3, "warn"), (0.1, "error"), (0.2, "warn")):
+        outcome = _screen(lake, _with(thresholds={"status.isin": Threshold(alert_above=limit)}))
+        found = _result(outcome, "status.isin")
+        assert outcome.committed and not found.passed and found.in_inbox
+        assert found.severity == severity, limit
+    failed = _screen(lake, _with(actions={"status.isin": "fail"}))
+    assert not failed.committed and not _result(failed, "status.isin").in_inbox, "a load that failed sets nothing aside"
+    flagged = _screen(lake, _with(actions={"status.isin": "flag"}))
+    assert flagged.load.rows_flagged == 3 and not _result(flagged, "status.isin").in_inbox
+    few = _with(actions={"status.isin": "fail"}, thresholds={"status.isin": Threshold(warn_above=5)})
+    assert _result(_screen(lake, few), "status.isin").in_inbox
+
+
 def test_a_threshold_or_action_for_a_rule_that_is_not_there_is_refused():
     with pytest.raises(ContractError, match=r"Did you mean `status\.isin`"):
         _ = _with(thresholds={"status.isn": Threshold(warn_above=1)}).rules
@@ -140,6 +185,14 @@ def test_a_range_judges_its_own_days_by_those_before_them_and_learns_in_silence(
     assert verdicts[3].actual == "learning: 3 of 8 earlier partitions" and verdicts[8].actual == "as usual"
 
 
+def test_a_number_that_is_new_in_the_history_is_being_learnt_and_not_as_usual(lake, land):
+    last = date.fromisoformat(_load_days(lake, land, 9)[-1]) + timedelta(days=1)
+    land("orders", str(last), [order(90_000 + row, ordered_at=f"{last} 10:00:00") for row in range(40)])
+    found = _result(_screen(lake, _with(m.total("total_amount", at_least=0)), str(last)), "as_usual")
+    assert found.passed
+    assert found.actual == "as usual; learning, with fewer than 8 earlier values: total_amount.total"
+
+
 def test_a_mart_has_bounds_too_and_one_that_fails_keeps_the_rows_it_had(lake):
     dates = replace(
         contract("marts.daily_revenue"), measures=(m.row_count(at_least=2, action="fail"),), foreign_keys=()
@@ -148,3 +201,23 @@ def test_a_mart_has_bounds_too_and_one_that_fails_keeps_the_rows_it_had(lake):
     with lake.connect() as con:
         (outcome,) = build_mart(lake, dates, con, f"(SELECT {nothing} WHERE false)", [DAY], "run")
     assert not outcome.committed and "`row_count` (expected rows at least 2)" in outcome.load.error
+
+
+def test_every_verdict_is_kept_per_load_and_judged_without_a_finding_is_not_the_same_as_not_judged(lake, land):
+    _land(lake, land, "10.00", "20.00")
+    bounded = _with(m.row_count(at_least=2), m.mean("total_amount", at_least=99, action="fail"))
+    assert not _screen(lake, bounded).committed
+    assert _screen(lake, _with(m.row_count(at_least=2))).committed
+    broken = _with(python_rules=(PythonRule("slow", ("status",), lambda _frame: 1 / 0, "slow"),))
+    assert not _screen(lake, broken).committed
+    with lake.connect() as con:
+        con.execute("UPDATE lake.ops.loads SET rules = NULL WHERE asset = 'staging.customers'")
+        kept = [(row["load"], row["rule"], row["verdict"], row["count"]) for row in verdicts_of(con, ORDERS.name)]
+        isin = [(row["load"], row["verdict"], row["count"]) for row in verdicts_of(con, ORDERS.name, "status.isin")]
+        mean = verdicts_of(con, ORDERS.name, "total_amount.mean")
+        old = verdicts_of(con, "staging.customers", "email.matches")
+        assert verdicts_of(con, ORDERS.name, partition="2020-01-01") == []
+    assert kept == [("failed", "all", "not judged", None), ("failed", "total_amount.mean", "failed", 1)]
+    assert isin == [("failed", "not judged", None), ("committed", "passed", 0), ("failed", "passed", 0)]
+    assert [row["verdict"] for row in mean] == ["not judged", "not judged", "failed"]
+    assert mean[-1]["actual"] == "mean: 15" and old[0]["verdict"] == "not recorded"

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
+import pandera.ibis as pa
+import pytest
+
+from data_platform.contracts.model import Key, column
 from data_platform.contracts.registry import contract
+from data_platform.errors import KeyConflict
 from data_platform.quality import screening
+from data_platform.quality.judging import refuse_taken_keys
 from data_platform.quality.screening import screen
 from data_platform.quality.second_look import freed
 
@@ -224,3 +231,32 @@ def test_a_row_set_aside_for_a_key_that_became_free_is_found_and_comes_back(lake
 def test_a_table_that_was_never_loaded_has_no_freed_rows(lake):
     with lake.connect() as con:
         assert freed(con, contract("staging.orders")) == {}
+
+
+class Numbered(pa.DataFrameModel):
+    """Addresses that somebody takes for numbers."""
+
+    email: str = column(description="E-mail address", pii="email")
+
+    @pa.dataframe_check(name="is_number", description="a number")
+    def is_number(cls, data):  # type: ignore[no-untyped-def]
+        return data.table.email.cast("int64") > 0
+
+
+def test_an_error_of_the_engine_does_not_tell_the_personal_value_that_it_stumbled_over(lake, land):
+    land("customers", DAY, [customer(email="o'john@secret.com")])
+    model = replace(contract("staging.customers"), model=Numbered, key=None, event_time=None, business_time=None)
+    (outcome,) = screen(lake, model, [DAY], "run")
+    assert not outcome.committed and "Could not convert string ***" in outcome.load.error
+    assert "secret" not in outcome.load.error
+    ((kept,),) = rows(lake, "SELECT error FROM lake.ops.loads WHERE outcome = 'failed'")
+    assert kept == outcome.load.error
+
+
+def test_a_key_that_another_load_took_is_told_masked_when_it_is_personal(lake, land):
+    load_customer(lake, land)
+    land("customers", NEXT, [customer(updated_at=f"{NEXT} 09:00:00")])
+    screen(lake, contract("staging.customers"), [NEXT], "run")
+    model = replace(contract("staging.customers"), key=Key(("email",), scope="table"))
+    with lake.connect() as con, pytest.raises(KeyConflict, match=r"the key \('a\*\*\* \(15 characters\)',\) was"):
+        refuse_taken_keys(model, [model.partition.values(NEXT)], 0, con)
