@@ -7,9 +7,11 @@ deviation (Rousseeuw and Croux, 1993).
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import islice
 from statistics import median
 
 from data_platform.contracts.measures import shown
@@ -59,8 +61,20 @@ class History:
     by_key: dict[str, Mapping[str, float]] = field(default_factory=dict)
     partitioning: Partitioning = DAILY
 
+    def __post_init__(self) -> None:
+        # By the static parts of the key: moments in order, each with its key.
+        self._in_order: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+        for key in self.by_key:
+            self._place(key)
+
     def add(self, key: str, values: Mapping[str, float]) -> None:
+        if key not in self.by_key:
+            self._place(key)
         self.by_key[key] = values
+
+    def _place(self, key: str) -> None:
+        apart, moment = self._split(key)
+        insort(self._in_order.setdefault(apart, []), (moment, key))
 
     def judge(self, values: Mapping[str, float], key: str) -> list[Unusual] | str:
         """What is unusual about these numbers, or the reason why nobody can say yet."""
@@ -91,8 +105,8 @@ class History:
     def _before(self, key: str) -> list[str]:
         """Keys of earlier times, of the same value in every dimension that is no time."""
         apart, moment = self._split(key)
-        known = [(self._split(other), other) for other in self.by_key]
-        return [other for (group, when), other in sorted(known) if group == apart and when < moment]
+        known = self._in_order.get(apart, [])
+        return [other for _, other in known[: bisect_left(known, (moment, ""))]]
 
     def _split(self, key: str) -> tuple[tuple[str, ...], str]:
         """The static parts of a partition key, and its times as text that sorts as they do."""
@@ -107,8 +121,9 @@ class History:
         if grains != ["day"]:
             return before[-RECENT:], f"{grains[0]}s" if len(grains) == 1 else "partitions"
         weekday = date.fromisoformat(self._split(key)[1]).weekday()
-        same = [earlier for earlier in before if date.fromisoformat(self._split(earlier)[1]).weekday() == weekday]
-        return (same[-WEEKDAYS:], NAMES[weekday]) if len(same) >= LEARNING else (before[-RECENT:], "days")
+        days = ((earlier, date.fromisoformat(self._split(earlier)[1])) for earlier in reversed(before))
+        same = list(islice((earlier for earlier, day in days if day.weekday() == weekday), WEEKDAYS))
+        return (same[::-1], NAMES[weekday]) if len(same) >= LEARNING else (before[-RECENT:], "days")
 
 
 def band_of(values: Sequence[float], floor: float = 0.0) -> Band:

@@ -11,12 +11,12 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,15 @@ from data_platform.lake.hashing import HASH_ALGORITHM, content_hash_sql
 from data_platform.lake.lake import Lake, Slice, StagedFile
 from data_platform.lake.ledger import utc_now
 from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult, kept
-from data_platform.lake.sql import ident, text
+from data_platform.lake.sql import ident, names, partition_text, text
 from data_platform.lake.storage import storage_errors
 from data_platform.sources.control import read_control
 from data_platform.sources.declare import Feed
 from data_platform.sources.reader import FileRead, read_feed
 from data_platform.sources.split import partition_sql
 
-CHUNK = 32
+CHUNK = 100  # partitions that are staged in one scan and committed together
+CHUNK_BYTES = 512 << 20
 MAX_READERS = 4
 SAMPLE = 3
 EXTRA_COLUMNS, UNPARSABLE_RECORDS = "extra_columns", "unparsable_records"
@@ -76,6 +77,14 @@ class Job:
         sample = f"(list({aside} ORDER BY _record) FILTER (_defect IS NOT NULL))[:{SAMPLE}]"
         return f"count(*), count(_defect), count(_extra), {sample}, {hashed}"
 
+    @cached_property
+    def nothing(self) -> Sequence[Any]:
+        """The facts of a partition without rows."""
+        origin = "NULL::BIGINT AS _record, NULL::BIGINT AS _offset, NULL::VARCHAR AS _defect, NULL::VARCHAR AS _extra"
+        columns = ", ".join(f"NULL::VARCHAR AS {ident(column.source)}" for column in self.staging.columns.values())
+        with closing(self.lake.connect()) as con:
+            return self.query(con, f"SELECT {self.facts} FROM (SELECT {columns}, {origin}) WHERE false")[0]
+
 
 @dataclass(frozen=True)
 class Ready:
@@ -85,18 +94,25 @@ class Ready:
     slice: Slice | None = None
 
 
+@dataclass(frozen=True)
+class Arrived:
+    """A file that was read: the partition it is of (none for one that holds many), when, and how long that took."""
+
+    key: str
+    read: FileRead
+    started: datetime
+    seconds: float
+
+
 def load_raw(lake: Lake, feed: Feed, keys: Sequence[str], run_id: str, on_done: OnDone | None = None) -> list[Outcome]:
     """Loads these partitions of a feed's raw table and returns one outcome per key, in order of the keys. A file that
     cannot be read raises nothing: it is a failed outcome and a row of the ledger. `on_done` is told each outcome once.
     Raises `LakeError` when the lake itself cannot be opened."""
     done: dict[str, Outcome] = {}
-    with _job(lake, feed, run_id) as job, ThreadPoolExecutor(_readers(lake)) as pool:
+    with _job(lake, feed, run_id) as job:
         wanted = list(dict.fromkeys(keys))
-        whole = _split(job, wanted) if feed.split_by else None
-        for start in range(0, len(wanted), CHUNK):
-            chunk = slice(start, start + CHUNK)
-            prepared = whole[chunk] if whole is not None else list(pool.map(partial(_one, job), wanted[chunk]))
-            for outcome in _commit(job, prepared):
+        for ready in _split(job, wanted) if feed.split_by else _one_by_one(job, wanted):
+            for outcome in _commit(job, ready):
                 done[outcome.partition_key] = outcome
                 if on_done is not None:
                     on_done(outcome)
@@ -122,58 +138,131 @@ def _job(lake: Lake, feed: Feed, run_id: str) -> Iterator[Job]:
         yield Job(lake, feed, staging, raw, run_id, utc_now(), Path(name))
 
 
-def _one(job: Job, key: str) -> Ready:
-    """Reads and stages the file of one partition."""
-    started, clock = utc_now(), time.monotonic()
-    file = job.feed.file(key)
-    staged: StagedFile | None = None
+def _one_by_one(job: Job, keys: Sequence[str]) -> Iterator[list[Ready]]:
+    """Feeds with a file per partition: files are read side by side, and what a batch of them holds is staged in one scan."""
+    with ThreadPoolExecutor(_readers(job.lake)) as pool:
+        for batch in _batches(job, keys):
+            arrived = list(pool.map(partial(_read, job), batch))
+            yield [
+                *(found for found in arrived if isinstance(found, Ready)),
+                *_staged(job, [f for f in arrived if isinstance(f, Arrived)]),
+            ]
+
+
+def _batches(job: Job, keys: Sequence[str]) -> Iterator[list[str]]:
+    """Keys in order, so that the spools of a batch fit on any disk that has room for the lake."""
+    batch, size = list[str](), 0
+    for key in keys:
+        batch.append(key)
+        with suppress(OSError):  # who reads the file says what is wrong with it
+            size += job.feed.locate(job.lake.settings.landing_dir, key).stat().st_size
+        if len(batch) >= CHUNK or size >= CHUNK_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _read(job: Job, key: str) -> Arrived | Ready:
+    """Reads the file of one partition into a spool; one that cannot be read has failed already."""
+    started, clock, file = utc_now(), time.monotonic(), job.feed.file(key)
     try:
-        partition = job.raw.partition.values(key)
         with closing(job.lake.connect()) as con:
-            read = job.read(con, file)
-            relation = job.relation(read)
-            staged = job.lake.stage(con, job.raw.name, relation, partition)
-            facts = job.query(con, f"SELECT {job.facts} FROM ({relation})")[0]
-        read.discard()
-        _check_law(file, read.records, staged.rows if staged else 0)
-        outcome = _outcome(job, key, read, facts, started, time.monotonic() - clock)
-        return Ready(outcome, Slice(job.raw.name, partition, (staged,) if staged else ()))
+            return Arrived(key, job.read(con, file), started, time.monotonic() - clock)
     except PlatformError as error:
-        _discard(job, staged)
         return Ready(_failed(job, key, file, error, started, time.monotonic() - clock))
 
 
-def _split(job: Job, keys: Sequence[str]) -> list[Ready]:
-    """Reads a file of many partitions once and stages the partitions asked for."""
-    started, clock = utc_now(), time.monotonic()
-    file, files = job.feed.file(""), []
+def _staged(job: Job, arrived: Sequence[Arrived]) -> list[Ready]:
+    """Stages the partitions that were read. What goes wrong here is the disk's matter and fails them all."""
+    clock, files = time.monotonic(), list[StagedFile]()
+    types = {dimension.column: dimension.duckdb_type for dimension in job.raw.partition.dimensions}
+    relations = []
+    for found in (found for found in arrived if found.read.records):
+        place = {
+            name: partition_text(value, types[name]) for name, value in job.raw.partition.values(found.key).items()
+        }
+        columns = "".join(f", {text(value)}::{types[name]} AS {ident(name)}" for name, value in place.items())
+        relations.append(f"SELECT *{columns} FROM ({job.relation(found.read)})")
     try:
-        column, value = partition_sql(job.feed, job.raw.partition, job.lake.settings.start_date)
-        by_value = {job.raw.partition.values(key)[column]: key for key in keys}
-        chosen = ", ".join(f"{text(str(moment))}::{job.raw.partition.dimensions[0].duckdb_type}" for moment in by_value)
-        with closing(job.lake.connect()) as con:
-            read = job.read(con, file)
-            relation = f"SELECT *, {value} AS {ident(column)} FROM ({job.relation(read)})"
-            facts = {
-                row[0]: row[1:]
-                for row in job.query(con, f"SELECT {ident(column)}, {job.facts} FROM ({relation}) GROUP BY ALL")
-            }
-            nothing = job.query(con, f"SELECT {job.facts} FROM ({relation}) WHERE false")[0]
-            _check_law(file, read.records, sum(row[0] for row in facts.values()))
-            files = job.lake.stage_many(
-                con, job.raw.name, f"SELECT * FROM ({relation}) WHERE {ident(column)} IN ({chosen})"
-            )
-        ready = []
-        for moment, key in by_value.items():
-            own = tuple(staged for staged in files if staged.partition[column] == moment)
-            found = facts.get(moment, nothing)
-            _check_law(f"{file}, partition {key}", found[0], sum(staged.rows for staged in own))
-            outcome = _outcome(job, key, read, found, started, time.monotonic() - clock)
-            ready.append(Ready(outcome, Slice(job.raw.name, {column: moment}, own)))
-        return ready
+        facts, files = _stage(job, " UNION ALL ".join(relations)) if relations else ({}, [])
+        by_key = _by_key(job, files)
+        seconds = (time.monotonic() - clock) / max(len(arrived), 1)
+        return [_ready(job, found, found.key, facts, by_key, found.read.records, seconds) for found in arrived]
     except PlatformError as error:
         _discard(job, *files)
-        return [Ready(_failed(job, key, file, error, started, time.monotonic() - clock)) for key in keys]
+        return [
+            Ready(_failed(job, found.key, found.read.file, error, found.started, found.seconds)) for found in arrived
+        ]
+    finally:
+        for found in arrived:
+            found.read.discard()
+
+
+def _split(job: Job, keys: Sequence[str]) -> Iterator[list[Ready]]:
+    """Reads a file of many partitions once and stages the partitions asked for."""
+    file, files = job.feed.file(""), list[StagedFile]()
+    whole = _read(job, "")
+    if isinstance(whole, Ready):
+        yield [
+            Ready(replace(whole.outcome, load=replace(whole.outcome.load, partition_key=key, load_id=uuid.uuid4().hex)))
+            for key in keys
+        ]
+        return
+    clock = time.monotonic()
+    try:
+        column, value = partition_sql(job.feed, job.raw.partition, job.lake.settings.start_date)
+        kind = job.raw.partition.dimensions[0].duckdb_type
+        chosen = ", ".join(f"{text(str(job.raw.partition.values(key)[column]))}::{kind}" for key in keys)
+        relation = f"SELECT *, {value} AS {ident(column)} FROM ({job.relation(whole.read)})"
+        facts, files = _stage(job, relation, f"{ident(column)} IN ({chosen})")
+        _check_law(file, whole.read.records, sum(found[0] for found in facts.values()))
+        seconds = (time.monotonic() - clock) / len(keys)
+        by_key = _by_key(job, files)
+        ready = [_ready(job, whole, key, facts, by_key, None, seconds) for key in keys]
+    except PlatformError as error:
+        _discard(job, *files)
+        ready = [Ready(_failed(job, key, file, error, whole.started, time.monotonic() - clock)) for key in keys]
+    finally:
+        whole.read.discard()
+    for start in range(0, len(ready), CHUNK):
+        yield ready[start : start + CHUNK]
+
+
+def _stage(job: Job, relation: str, where: str = "true") -> tuple[dict[str, Sequence[Any]], list[StagedFile]]:
+    """The facts of each partition in the relation, which has the partition columns, and the files of those asked for."""
+    by = job.raw.partition.columns
+    with closing(job.lake.connect()) as con:
+        rows = job.query(con, f"SELECT {names(by) or '1'}, {job.facts} FROM ({relation}) GROUP BY {names(by) or '1'}")
+        facts: dict[str, Sequence[Any]] = {
+            job.raw.partition.key(dict(zip(by, row, strict=False))): row[len(by) or 1 :] for row in rows
+        }
+        sql = f"SELECT * FROM ({relation}) WHERE {where}"
+        if by:
+            return facts, job.lake.stage_many(con, job.raw.name, sql)
+        file = job.lake.stage(con, job.raw.name, sql)
+        return facts, [file] if file else []
+
+
+def _by_key(job: Job, files: Sequence[StagedFile]) -> Mapping[str, Sequence[StagedFile]]:
+    found: dict[str, list[StagedFile]] = {}
+    for file in files:
+        found.setdefault(job.raw.partition.key(file.partition), []).append(file)
+    return found
+
+
+def _ready(
+    job: Job, found: Arrived, key: str, facts: Mapping[str, Sequence[Any]], files: Mapping[str, Sequence[StagedFile]],
+    records: int | None, seconds: float,
+) -> Ready:  # fmt: skip
+    """A partition with its files, once they hold the records that were counted; `records` is the file's own count."""
+    partition, own = job.raw.partition.values(key), files.get(key, ())
+    known = facts.get(key) or job.nothing
+    for counted in (known[0], records):
+        if counted is not None:
+            _check_law(f"{found.read.file} {key}".strip(), counted, sum(file.rows for file in own))
+    outcome = _outcome(job, key, found.read, known, found.started, found.seconds + seconds)
+    return Ready(outcome, Slice(job.raw.name, partition, tuple(own)))
 
 
 def _check_law(what: str, records: int, rows: int) -> None:
