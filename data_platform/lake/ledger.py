@@ -43,7 +43,7 @@ ACTIONS = {
 }  # fmt: skip
 PATCHES = {
     "patch_id": "VARCHAR", "action_id": "VARCHAR", "asset": "VARCHAR", "file_hash": "VARCHAR", "record": "BIGINT",
-    "kind": "VARCHAR", "changes": "VARCHAR", "reason": "VARCHAR", "made_at": "TIMESTAMP",
+    "kind": "VARCHAR", "changes": "VARCHAR", "reason": "VARCHAR", "made_at": "TIMESTAMP", "partition_key": "VARCHAR",
 }  # fmt: skip
 CONTRACTS = {
     "asset": "VARCHAR", "version": "INTEGER", "fingerprint": "VARCHAR", "definition": "VARCHAR", "run_id": "VARCHAR",

@@ -16,7 +16,8 @@ from data_platform.contracts.model import Contract
 from data_platform.lake.ledger import latest_loads
 from data_platform.lake.patches import has_patches, latest_patches
 from data_platform.lake.sql import ident, names, table_name, text
-from data_platform.quality.judging import Judge, chunks, in_partitions, judge
+from data_platform.quality.judging import Judge, chunks, judge
+from data_platform.quality.raw_rows import identity, in_partitions
 
 CHUNK_PARTITIONS = 400
 MANY_PARTITIONS = 20  # from here on progress is worth showing
@@ -59,13 +60,12 @@ def judge_lake(con: duckdb.DuckDBPyConnection, contract: Contract, on_done: OnDo
     read = {load.partition_key: load.rows_read for load in latest_loads(con, contract.name)}
     decided = latest_patches(contract.name) if has_patches(con, contract.name) else None
     found, done = Against(partitions=len(read)), 0
-    absent = _absent(con, contract) if read else ()
     try:
         for keys in chunks(dict(sorted(read.items())), CHUNK_PARTITIONS):
             if on_done:
                 on_done(done, len(read))
             values = [contract.partition.values(key) for key in keys]
-            judge(con, judging, values, decided, absent=absent, verdicts_only=True)
+            judge(con, judging, values, decided, verdicts_only=True)
             _compare(con, judging, keys, found)
             done += len(keys)
         if on_done:
@@ -77,22 +77,11 @@ def judge_lake(con: duckdb.DuckDBPyConnection, contract: Contract, on_done: OnDo
     return found
 
 
-def _absent(con: duckdb.DuckDBPyConnection, contract: Contract) -> tuple[str, ...]:
-    """Source columns of the contract that the raw table was loaded without."""
-    rows = con.execute(
-        "SELECT column_name FROM duckdb_columns() "
-        "WHERE database_name = 'lake' AND schema_name = 'raw' AND table_name = ?", [contract.table],
-    ).fetchall()  # fmt: skip
-    there = {name.lower() for (name,) in rows}
-    return tuple(column.source for column in contract.columns.values() if column.source.lower() not in there)
-
-
 def _compare(con: duckdb.DuckDBPyConnection, judging: Judge, keys: Sequence[str], found: Against) -> None:
     """Adds the differences of the partitions in `routed`. The few rows that are set aside, now or then, are what the
     many are compared with: no table of all rows is joined with another."""
     contract = judging.contract
-    by = names(contract.partition.columns)
-    lead = f"{by}, " if by else ""
+    by, record = names(contract.partition.columns), identity(contract)
     here = in_partitions(contract, [contract.partition.values(key) for key in keys])
     aside, staging = f"lake.quarantine.{ident(contract.table)}", table_name(contract.name).sql
     bits = [(name, bit) for name, bit in judging.bits() if bit & judging.set_aside]
@@ -100,15 +89,15 @@ def _compare(con: duckdb.DuckDBPyConnection, judging: Judge, keys: Sequence[str]
     first_rule = f"CASE {first} ELSE 'discarded' END" if first else "'discarded'"
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE leaving AS
-        SELECT {lead}_file_hash, _record, {first_rule} AS rule FROM routed WHERE _fate = 'quarantined'""")
+        SELECT {record}, {first_rule} AS rule FROM routed WHERE _fate = 'quarantined'""")
     now = con.execute(f"""
         SELECT {by or "1"}, rule, count(*), 0 FROM leaving SEMI JOIN (
-            SELECT _file_hash, _record FROM {staging} WHERE {here}) AS kept USING (_file_hash, _record)
+            SELECT {record} FROM {staging} WHERE {here}) AS kept USING ({record})
         GROUP BY ALL
         UNION ALL
         SELECT {by or "1"}, rule, 0, count(*) FROM (
-            SELECT was.* FROM (SELECT {lead}_file_hash, _record, first_rule AS rule FROM {aside} WHERE {here}) AS was
-            SEMI JOIN (SELECT _file_hash, _record FROM routed WHERE _fate <> 'quarantined') AS kept USING (_file_hash, _record))
+            SELECT was.* FROM (SELECT {record}, first_rule AS rule FROM {aside} WHERE {here}) AS was
+            SEMI JOIN (SELECT {record} FROM routed WHERE _fate <> 'quarantined') AS kept USING ({record}))
         GROUP BY ALL""").fetchall()
     width = len(contract.partition.columns) or 1
     sums: dict[tuple[str, str], list[int]] = {}

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from data_platform.contracts.model import Contract
 from data_platform.lake.ledger import utc_now
-from data_platform.lake.sql import names, text
-from data_platform.quality.judging import ORIGIN, Judge
+from data_platform.lake.sql import json_path, names, text
+from data_platform.quality.judging import Judge
+from data_platform.quality.raw_rows import ORIGIN
 
 QUARANTINE_COLUMNS: Mapping[str, str] = {
     "_file": "VARCHAR", "_file_hash": "VARCHAR", "_record": "BIGINT", "_offset": "BIGINT", "_bytes": "BLOB",
@@ -51,6 +52,6 @@ def reason(contract: Contract, name: str) -> str:
         return f"{text(', '.join(rule.columns))} || ' is not unique: ' || coalesce(_key_reason, '')"
     if not rule.columns:
         return text(f"{name}: expected {rule.expected}")
-    path = text(f'$."{contract.columns[rule.columns[0]].source}"')
+    path = json_path(contract.columns[rule.columns[0]].source)
     got = f"coalesce('`' || json_extract_string(_row, {path}) || '`', 'nothing')"
     return f"{text(f'{rule.columns[0]}: expected {rule.expected}, got ')} || {got}"

@@ -24,9 +24,10 @@ from data_platform.lake.sql import ident, names, table_name, text
 from data_platform.lake.storage import storage_errors
 from data_platform.quality.bands import History
 from data_platform.quality.compiler import broken_mask
-from data_platform.quality.judging import Judge, committed_loads, in_partitions, refuse_taken_keys
+from data_platform.quality.judging import Judge, committed_loads, refuse_taken_keys
 from data_platform.quality.measures import history_of, measure_sql, measured, verdicts
 from data_platform.quality.python_rules import judge_in_python
+from data_platform.quality.raw_rows import in_partitions
 from data_platform.quality.recording import both, recording
 from data_platform.quality.results import rule_results, samples
 

@@ -23,7 +23,8 @@ from data_platform.lake.ledger import insert
 from data_platform.lake.patches import Action, PatchKind, action_row, has_patches, insert_patches, latest_patches
 from data_platform.lake.sql import ident, text
 from data_platform.quality.inbox import WAITING, Pick, Row, partitions
-from data_platform.quality.judging import Judge, in_partitions, judge, patched
+from data_platform.quality.judging import Judge, judge
+from data_platform.quality.raw_rows import identity, in_partitions, key_sql, patched, raw_rows
 from data_platform.quality.results import mask
 
 CHUNK_PARTITIONS = 100  # judged at once: bounded memory for any fix
@@ -66,15 +67,16 @@ def assignments(contract: Contract, texts: Sequence[str]) -> dict[str, str]:
 
 
 def propose(con: duckdb.DuckDBPyConnection, pick: Pick, sets: Mapping[str, str], shown_rows: int = 10) -> Proposal:
-    """Makes the temporary table `proposed` (`_hash`, `_number`, `_changes`), one row per record, and says what it would do under the contract
-    as it is now. In an expression a column is the text of the raw record, earlier fixes applied; its name is the
+    """Makes the temporary table `proposed` (`_hash`, `_number`, `_key`, `_changes`), one row per record, and says what it
+    would do under the contract as it is now. In an expression a column is the text of the raw record, earlier fixes applied; its name is the
     contract's. Raises `UsageError` with the engine's words for an expression that cannot be evaluated."""
     contract = pick.contract
     already = latest_patches(contract.name) if has_patches(con, contract.name) else None
     places = [contract.partition.values(key) for key in partitions(con, pick, WAITING)]
     within = in_partitions(contract, places) if places else "false"
-    raw = f"""FROM lake.raw.{ident(contract.table)} WHERE {within} AND (_file_hash, _record) IN (
-        SELECT (_file_hash, _record) FROM {pick.table} WHERE {pick.where} AND status <> 'discarded')"""
+    record = identity(contract)
+    picked = f"SELECT ({record}) FROM {pick.table} WHERE {pick.where} AND status <> 'discarded'"
+    raw = raw_rows(con, contract, f"{within} AND ({record}) IN ({picked})")
     columns = contract.columns.values()
     texts = ", ".join(f"{ident(column.source)} AS {ident(column.name)}" for column in columns)
     kept = _patched_columns(con, contract, already) if already else set()
@@ -88,8 +90,10 @@ def propose(con: duckdb.DuckDBPyConnection, pick: Pick, sets: Mapping[str, str],
     try:
         con.execute(f"""
             CREATE OR REPLACE TEMP TABLE proposed AS
-            WITH came AS (SELECT _file, _file_hash, _record, _defect, {texts} FROM ({patched(contract, raw, already)}))
-            SELECT DISTINCT ON (_file_hash, _record) _file, _file_hash AS _hash, _record AS _number, {differs} AS _differs,
+            WITH came AS (
+                SELECT _file, _file_hash AS _hash, _record AS _number, {key_sql(contract)} AS _key, _defect, {texts}
+                FROM ({patched(contract, raw, already)}))
+            SELECT DISTINCT ON (_hash, _number, _key) _file, _hash, _number, _key, {differs} AS _differs,
                 _defect IS NOT NULL AS _unreadable, to_json(struct_pack({changes})) AS _changes, {", ".join(ident(name) for name in sets)}, COLUMNS('^new:')
             FROM (SELECT *, {values} FROM came)""")
     except duckdb.Error as error:
@@ -112,12 +116,12 @@ def _patched_columns(con: duckdb.DuckDBPyConnection, contract: Contract, patches
 def _verdicts(con: duckdb.DuckDBPyConnection, pick: Pick, already: str | None) -> tuple[int, Mapping[str, int]]:
     """How many proposed rows would be accepted or merged, and the others by the first rule they break."""
     judging, contract = Judge.of(pick.contract), pick.contract
-    patches = (
-        "SELECT _hash AS file_hash, _number AS record, 'fix' AS kind, _changes AS changes, NULL AS reason FROM proposed"
-    )
+    patches = """SELECT _hash AS file_hash, _number AS record, _key AS partition_key, 'fix' AS kind, _changes AS changes,
+        NULL AS reason FROM proposed"""
     if already:
-        patches += f""" UNION ALL SELECT file_hash, record, kind, changes, reason FROM ({already}) AS known
-            WHERE (file_hash, record) NOT IN (SELECT (_hash, _number) FROM proposed)"""
+        patches += f""" UNION ALL SELECT file_hash, record, partition_key, kind, changes, reason FROM ({already})
+            WHERE (file_hash, record, partition_key) NOT IN (SELECT (_hash, _number, _key) FROM proposed)"""
+    record = f"(_file_hash, _record, {key_sql(contract)})"
     bits = [(name, bit) for name, bit in judging.bits() if bit & judging.set_aside]
     first = "CASE " + " ".join(f"WHEN _broken & {bit} <> 0 THEN {text(name)}" for name, bit in bits) + " END"
     keys, found = partitions(con, pick, WAITING), Counter[str | None]()
@@ -125,8 +129,8 @@ def _verdicts(con: duckdb.DuckDBPyConnection, pick: Pick, already: str | None) -
         chunk = [contract.partition.values(key) for key in keys[start : start + CHUNK_PARTITIONS]]
         judge(con, judging, chunk, patches)
         rows = con.execute(f"""
-            SELECT CASE WHEN _fate = 'quarantined' THEN {first} END AS _rule, count(DISTINCT (_file_hash, _record))
-            FROM routed WHERE (_file_hash, _record) IN (SELECT (_hash, _number) FROM proposed) GROUP BY 1""").fetchall()
+            SELECT CASE WHEN _fate = 'quarantined' THEN {first} END AS _rule, count(DISTINCT {record})
+            FROM routed WHERE {record} IN (SELECT (_hash, _number, _key) FROM proposed) GROUP BY 1""").fetchall()
         found.update(dict(rows))
     accepted = found.pop(None, 0)
     return accepted, {str(rule): count for rule, count in found.most_common()}
@@ -149,7 +153,7 @@ def fix(lake: Lake, con: duckdb.DuckDBPyConnection, pick: Pick, sets: Mapping[st
     """Keeps what `propose` made as patches and marks the rows `fixed`. The next load of their partitions applies them."""
     detail = ", ".join(f"{name} = {sql}" for name, sql in sets.items())
     rows = con.execute(
-        "SELECT _hash AS file_hash, _number AS record, _changes::VARCHAR AS changes FROM proposed"
+        "SELECT _hash AS file_hash, _number AS record, _key AS partition_key, _changes::VARCHAR AS changes FROM proposed"
     ).fetch_arrow_table()
     return _decide(lake, con, pick, "fix", rows, detail, reason)
 
@@ -157,7 +161,7 @@ def fix(lake: Lake, con: duckdb.DuckDBPyConnection, pick: Pick, sets: Mapping[st
 def discard(lake: Lake, con: duckdb.DuckDBPyConnection, pick: Pick, reason: str) -> Action:
     """Marks the rows `discarded`, now and in every later load of their files; they stay where they are."""
     rows = con.execute(f"""
-        SELECT DISTINCT _file_hash AS file_hash, _record AS record, NULL::VARCHAR AS changes
+        SELECT DISTINCT _file_hash AS file_hash, _record AS record, {key_sql(pick.contract)} AS partition_key, NULL::VARCHAR AS changes
         FROM {pick.table} WHERE {pick.where} AND status <> 'discarded'""").fetch_arrow_table()
     return _decide(lake, con, pick, "discard", rows, "", reason)
 
@@ -172,10 +176,10 @@ def _decide(
         inside.register("_decided", rows)
         try:
             insert(inside, "actions", [action_row(action)])
-            insert_patches(inside, action, kind, "SELECT file_hash, record, changes FROM _decided")
+            insert_patches(inside, action, kind, "FROM _decided")
             inside.execute(f"""
                 UPDATE {pick.table} SET status = {text(status)}
-                WHERE (_file_hash, _record) IN (SELECT (file_hash, record) FROM _decided)""")
+                WHERE (_file_hash, _record, {key_sql(pick.contract)}) IN (SELECT (file_hash, record, partition_key) FROM _decided)""")
         finally:
             inside.unregister("_decided")
 

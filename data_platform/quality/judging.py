@@ -15,12 +15,12 @@ import duckdb
 from data_platform.contracts.model import Contract
 from data_platform.contracts.partitioning import Values
 from data_platform.errors import KeyConflict
-from data_platform.lake.sql import ident, names, partition_text, partitions_condition, table_name, text
+from data_platform.lake.sql import ident, names, table_name
 from data_platform.quality.compiler import CompiledRule, broken_mask, compile_rules, mask_of, raw_text, typed_value
 from data_platform.quality.python_rules import judge_in_python
+from data_platform.quality.raw_rows import ORIGIN, identity, in_partitions, patched, raw_rows, row_pack
 
 CHUNK_ROWS = 4_000_000
-ORIGIN = ("_file", "_file_hash", "_record", "_offset", "_bytes")
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,17 @@ class Judge:
 
 def judge(
     con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Sequence[Values], patches: str | None = None,
-    unmoved: Sequence[Values] = (), absent: Sequence[str] = (), *, verdicts_only: bool = False,
+    unmoved: Sequence[Values] = (), *, verdicts_only: bool = False,
 ) -> None:  # fmt: skip
     """Makes `judged`, `fates` and `routed` for these partitions of the contract's raw table. `patches` is a query of
-    the patches to apply, at most one per record, with the columns of `ops.patches`; `absent` are source columns that the
-    raw table does not have yet: their texts are looked for among what no contract knew. With `verdicts_only` the values
-    are left out, but for those that decide.
+    the patches to apply, at most one per record, with the columns of `ops.patches`. With `verdicts_only` the values are
+    left out, but for those that decide.
 
     Of two partitions that have a key the earlier one keeps it, in whichever order they are loaded: `later_holders` names
     those to judge along with these; later ones among `unmoved` keep theirs."""
     contract = judging.contract
     con.execute("DROP VIEW IF EXISTS routed")
-    judged = _judged_sql(judging, typed_sql(contract, partitions, patches, absent), patches is not None, verdicts_only)
+    judged = _judged_sql(judging, typed_sql(con, contract, partitions, patches), patches is not None, verdicts_only)
     con.execute(f"CREATE OR REPLACE TEMP TABLE judged AS {judged}")
     judge_in_python(con, contract, judging.rules)
     con.execute("CREATE OR REPLACE TEMP TABLE fates (_id BIGINT, _fated VARCHAR, _why VARCHAR)")
@@ -105,45 +104,13 @@ def chunks(read: Mapping[str, int], most: int) -> Iterator[list[str]]:
         yield chunk
 
 
-def in_partitions(contract: Contract, partitions: Sequence[Values]) -> str:
-    """A condition that holds for rows of these partitions."""
-    types = {dimension.column: dimension.duckdb_type for dimension in contract.partition.dimensions}
-    texts = [{name: partition_text(values[name], kind) for name, kind in types.items()} for values in partitions]
-    return f"({partitions_condition(types, texts)})"
-
-
-def row_pack(contract: Contract) -> str:
-    """SQL for the raw row as one struct, as it came."""
-    return f"struct_pack({', '.join(f'{ident(column.source)} := {ident(column.source)}' for column in contract.columns.values())})"
-
-
-def patched(contract: Contract, rows: str, patches: str | None) -> str:
-    """A query of raw rows (`rows` is one with the raw table's columns) with what people decided about them: texts
-    that a fix changed, `_raw` with the row as it came, `_discarded` with the reason of a discard."""
-    if patches is None:
-        return f"SELECT *, {row_pack(contract)} AS _raw, NULL::VARCHAR AS _discarded FROM ({rows})"
-    changed = ", ".join(
-        f"CASE WHEN json_exists(_changes, {path}) THEN json_extract_string(_changes, {path}) ELSE {ident(source)} END AS {ident(source)}"
-        for source, path in ((column.source, text(f'$."{column.source}"')) for column in contract.columns.values())
-    )
-    return f"""
-        SELECT * REPLACE ({changed}) FROM (
-            SELECT came.*, {row_pack(contract)} AS _raw, CASE WHEN _kind = 'fix' THEN _patched::JSON END AS _changes,
-                CASE WHEN _kind = 'discard' THEN _why END AS _discarded
-            FROM ({rows}) AS came LEFT JOIN (
-                SELECT file_hash AS _of, record AS _number, kind AS _kind, changes AS _patched, reason AS _why FROM ({patches}))
-                ON _file_hash = _of AND _record = _number)"""
-
-
 def typed_sql(
-    contract: Contract, partitions: Sequence[Values], patches: str | None = None, absent: Sequence[str] = ()
+    con: duckdb.DuckDBPyConnection, contract: Contract, partitions: Sequence[Values], patches: str | None = None
 ) -> str:
     """A query of all that the rules look at, for the raw rows of these partitions: partition and origin, `raw:` texts,
     typed columns, `ref:` lookups."""
     cols = tuple(contract.columns.values())
-    paths = {name: text(f'$."{name}"') for name in absent}
-    unknown = "".join(f", json_extract_string(_extra, {path}) AS {ident(name)}" for name, path in paths.items())
-    raw = f"SELECT *{unknown} FROM lake.raw.{ident(contract.table)} WHERE {in_partitions(contract, partitions)}"
+    raw = raw_rows(con, contract, in_partitions(contract, partitions))
     texts = ", ".join(raw_text(column) for column in cols)
     casts = ", ".join(f"{typed_value(column)} AS {ident(column.name)}" for column in cols)
     refs, joins = _references(contract)
@@ -264,11 +231,13 @@ def _keep_rows(con: duckdb.DuckDBPyConnection, contract: Contract, partitions: S
     late = "(judged.rowid IN (SELECT _id FROM fates WHERE _fated = 'conflict') OR _broken <> 0) AND judged._row IS NULL"
     if con.execute(f"SELECT 1 FROM judged WHERE {late} LIMIT 1").fetchone() is None:
         return
+    record = ("_file_hash", "_record", *contract.partition.columns)
+    same = " AND ".join(f"judged.{ident(name)} = raw.{ident(name)}" for name in record)
     con.execute(f"""
         UPDATE judged SET _row = raw.text FROM (
-            SELECT _file_hash, _record, to_json({row_pack(contract)})::VARCHAR AS text
-            FROM lake.raw.{ident(contract.table)} WHERE {in_partitions(contract, partitions)}) AS raw
-        WHERE {late} AND judged._file_hash = raw._file_hash AND judged._record = raw._record""")
+            SELECT {identity(contract)}, to_json({row_pack(contract)})::VARCHAR AS text
+            FROM ({raw_rows(con, contract, in_partitions(contract, partitions))})) AS raw
+        WHERE {late} AND {same}""")
 
 
 def _place_text(place: str) -> str:

@@ -66,7 +66,7 @@ def _seconds(con: duckdb.DuckDBPyConnection, contract: Contract, chosen: list[st
     if not chosen:
         return {}
     partitions = [contract.partition.values(key) for key in chosen]
-    con.execute(f"CREATE OR REPLACE TEMP TABLE weighed AS {typed_sql(contract, partitions)}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE weighed AS {typed_sql(con, contract, partitions)}")
     nothing = _timed(con, "SELECT count(*) FROM weighed")
     found = {}
     for compiled in compile_rules(contract):
