@@ -79,8 +79,7 @@ def _duckdb(memory: str) -> Any:
 def ours(source: Path, out: Path, memory: str) -> None:
     """The contract compiled to one scan, uniqueness as the audit of a mart judges it."""
     from data_platform.lake.sql import names, text
-    from data_platform.quality.compiler import broken_mask
-    from data_platform.quality.judging import Judge
+    from data_platform.quality.compiler import Judge, broken_mask
 
     con, judging = _duckdb(memory), Judge.of(contract())
     bits, columns = judging.bits(), names(judging.contract.columns)

@@ -71,7 +71,8 @@ def list_command(
     if rows and form is Format.table:
         first = rows[0]
         name = first["table"].removeprefix("staging.")
-        note(f"The rows themselves: data-platform quarantine show {name} --rule {first['rule']}")
+        which = f"--status {first['status']}" if first["rule"] in inbox.RULELESS else f"--rule {first['rule']}"
+        note(f"The rows themselves: data-platform quarantine show {name} {which}")
 
 
 def show_command(settings: Settings, pick: Pick, limit: int, form: Format) -> None:

@@ -23,16 +23,16 @@ from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult
 from data_platform.lake.sql import ident, names, table_name, text
 from data_platform.lake.storage import storage_errors
 from data_platform.quality.bands import History
-from data_platform.quality.compiler import broken_mask
-from data_platform.quality.judging import Judge, committed_loads, refuse_taken_keys
+from data_platform.quality.compiler import Judge, broken_mask
 from data_platform.quality.measures import history_of, measure_sql, measured, verdicts
+from data_platform.quality.parents import judge_own_parents, lookups
 from data_platform.quality.python_rules import judge_in_python
+from data_platform.quality.races import KEY_RETRIES, committed_loads, refuse_taken_keys
 from data_platform.quality.raw_rows import in_partitions
 from data_platform.quality.recording import both, recording
 from data_platform.quality.results import rule_results, samples
 
 BLOCKING = ("quarantine", "fail", "merge")  # a mart has no quarantine: what may not be in it fails its partition
-KEY_RETRIES = 5
 OnDone = Callable[[Outcome], None]
 
 
@@ -113,19 +113,17 @@ def _judge(candidate: Candidate) -> None:
     """Makes `judged` (typed rows with their `_broken` bits) and `routed` over it."""
     contract, con = candidate.contract, candidate.con
     cols = ", ".join(f"CAST({ident(c.name)} AS {c.duckdb_type}) AS {ident(c.name)}" for c in contract.columns.values())
-    lookups, joins = "", ""
-    for number, fk in enumerate(contract.foreign_keys):
-        parents = f"SELECT DISTINCT {ident(fk.to)} AS id FROM {table_name(fk.references).sql}"
-        joins += f" LEFT JOIN ({parents}) AS parent_{number} ON typed.{ident(fk.column)} = parent_{number}.id"
-        lookups += f", parent_{number}.id IS NOT NULL AS {ident(f'ref:{fk.column}')}"
+    found, joins = lookups(contract, in_time=False)
     con.execute("DROP VIEW IF EXISTS routed")
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE judged AS
         WITH typed AS (SELECT {cols} FROM {candidate.relation}),
-        looked_up AS (SELECT typed.*{lookups} FROM typed {joins})
+        looked_up AS (SELECT typed.*{found} FROM typed {joins})
         SELECT {names(contract.columns)}, {broken_mask(candidate.judging.rules)} AS _broken FROM looked_up""")
     _refuse_foreign_partitions(candidate)
     judge_in_python(con, contract, candidate.judging.rules)
+    partitions = [contract.partition.values(key) for key in candidate.keys]
+    judge_own_parents(con, candidate.judging, partitions, in_time=False)
     if contract.key:
         _mark_repeated_keys(candidate)
     row = ", ".join(f"{ident(name)} := {ident(name)}" for name in contract.columns)

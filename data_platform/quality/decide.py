@@ -22,8 +22,9 @@ from data_platform.lake.lake import Lake
 from data_platform.lake.ledger import insert
 from data_platform.lake.patches import Action, PatchKind, action_row, has_patches, insert_patches, latest_patches
 from data_platform.lake.sql import ident, text
+from data_platform.quality.compiler import Judge
 from data_platform.quality.inbox import WAITING, Pick, Row, partitions
-from data_platform.quality.judging import Judge, judge
+from data_platform.quality.judging import judge
 from data_platform.quality.raw_rows import identity, in_partitions, key_sql, patched, raw_rows
 from data_platform.quality.results import mask
 
@@ -122,14 +123,12 @@ def _verdicts(con: duckdb.DuckDBPyConnection, pick: Pick, already: str | None) -
         patches += f""" UNION ALL SELECT file_hash, record, partition_key, kind, changes, reason FROM ({already})
             WHERE (file_hash, record, partition_key) NOT IN (SELECT (_hash, _number, _key) FROM proposed)"""
     record = f"(_file_hash, _record, {key_sql(contract)})"
-    bits = [(name, bit) for name, bit in judging.bits() if bit & judging.set_aside]
-    first = "CASE " + " ".join(f"WHEN _broken & {bit} <> 0 THEN {text(name)}" for name, bit in bits) + " END"
     keys, found = partitions(con, pick, WAITING), Counter[str | None]()
     for start in range(0, len(keys), CHUNK_PARTITIONS):
         chunk = [contract.partition.values(key) for key in keys[start : start + CHUNK_PARTITIONS]]
         judge(con, judging, chunk, patches)
         rows = con.execute(f"""
-            SELECT CASE WHEN _fate = 'quarantined' THEN {first} END AS _rule, count(DISTINCT {record})
+            SELECT CASE WHEN _fate = 'quarantined' THEN {judging.first_rule_sql()} END AS _rule, count(DISTINCT {record})
             FROM routed WHERE {record} IN (SELECT (_hash, _number, _key) FROM proposed) GROUP BY 1""").fetchall()
         found.update(dict(rows))
     accepted = found.pop(None, 0)

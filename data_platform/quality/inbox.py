@@ -13,10 +13,13 @@ from data_platform.contracts.model import Contract, Rule
 from data_platform.errors import UsageError, did_you_mean
 from data_platform.lake.sql import ident, names, text, texts
 from data_platform.quality.aside import STATUSES
+from data_platform.quality.compiler import NO_RULE
 from data_platform.quality.raw_rows import identity
 from data_platform.quality.results import mask
 
 WAITING = ("open", "held", "fixed")
+RULELESS = (NO_RULE, "none")
+"""The first rule of rows that break none but were discarded; `none` is how it was called."""
 Row = dict[str, Any]
 
 

@@ -23,26 +23,27 @@ from data_platform.lake.commit import Check
 from data_platform.lake.hashing import HASH_ALGORITHM
 from data_platform.lake.lake import Lake, Slice, StagedFile
 from data_platform.lake.ledger import latest_loads, utc_now
-from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult
+from data_platform.lake.outcomes import LoadRecord, Outcome
 from data_platform.lake.patches import has_patches, latest_patches
 from data_platform.lake.sql import names, text
 from data_platform.lake.storage import storage_errors
 from data_platform.quality.aside import QUARANTINE_COLUMNS, quarantine_sql
 from data_platform.quality.bands import History
+from data_platform.quality.compiler import Judge
 from data_platform.quality.counting import NOTHING, Counts, counts, facts_of
-from data_platform.quality.judging import (
+from data_platform.quality.judging import chunks, judge
+from data_platform.quality.keys import later_holders
+from data_platform.quality.measures import history_of, verdicts
+from data_platform.quality.races import (
+    KEY_RETRIES,
     Inputs,
-    Judge,
-    chunks,
     committed_loads,
     inputs_of,
-    judge,
-    later_holders,
     refuse_stale_inputs,
     refuse_taken_keys,
 )
-from data_platform.quality.measures import history_of, verdicts
 from data_platform.quality.recording import both, recording
+from data_platform.quality.refusal import refusal
 from data_platform.quality.results import rule_results, samples
 
 STAGING_ORIGIN: Mapping[str, str] = {
@@ -50,8 +51,6 @@ STAGING_ORIGIN: Mapping[str, str] = {
 }  # fmt: skip
 log = logging.getLogger(__name__)
 CHUNK_PARTITIONS = 100
-LIMIT_MIN_ROWS = 50  # a share says little of a handful of rows
-KEY_RETRIES = 5
 
 OnDone = Callable[[Outcome], None]
 
@@ -261,7 +260,8 @@ def _outcome(
         business_days=tuple(day for day in days or () if day), seconds=seconds, started_at=utc_now(),
     )  # fmt: skip
     judged = verdicts(contract, counts.measures, history, key)
-    cause = _refusal(job, load, counts.by_rule, judged)
+    why = refusal(contract, job.read[key], counts, judged)
+    cause = LoadFailed(f"`{contract.name}` `{key}`: {why.said}", fix=why.fix) if why else None
     if cause is None:
         history.add(key, counts.measures)
     results = (*rule_results(contract, counts.by_rule, load, shown, failed=cause is not None), *judged)
@@ -279,33 +279,6 @@ def _outcome(
             content_hash="",
         )
     return Outcome(load, results)
-
-
-def _refusal(job: Job, load: LoadRecord, counts: Mapping[str, int], judged: Sequence[RuleResult]) -> LoadFailed | None:
-    contract, where = job.contract, f"`{job.contract.name}` `{load.partition_key}`"
-    fates = load.rows_accepted + load.rows_quarantined + load.rows_merged
-    if fates != load.rows_read:
-        return LoadFailed(f"{where}: {load.rows_read} rows were read and {fates} accounted for; nothing was committed.",
-                          fix=f"load `raw.{contract.table}` again, then this partition")  # fmt: skip
-    for rule in contract.rules:
-        if rule.action == "fail" and counts.get(rule.name, 0):
-            return LoadFailed(f"{where}: {counts[rule.name]} rows break `{rule.name}` (expected {rule.expected}), whose action is `fail`.",
-                              fix="correct the file, load raw and then this partition again")  # fmt: skip
-        if rule.threshold.fails(counts.get(rule.name, 0), load.rows_read):
-            return LoadFailed(f"{where}: {counts[rule.name]} of {load.rows_read} rows break `{rule.name}`, more than its threshold {rule.threshold.fail_above}.",
-                              fix="correct the feed, or change the threshold in the contract")  # fmt: skip
-    for result in judged:
-        if result.action == "fail" and not result.passed:
-            return LoadFailed(f"{where}: `{result.rule}` expected {result.expected}; {result.actual}.",
-                              fix="correct the file, load raw and then this partition again")  # fmt: skip
-    # Rows that wait for their parent, or that somebody discarded, say nothing against the file.
-    bad = load.rows_quarantined - load.rows_held - load.rows_discarded
-    share = bad / load.rows_read if load.rows_read else 0.0
-    if share > contract.quarantine_limit and bad >= LIMIT_MIN_ROWS:
-        worst = max(counts, key=lambda name: counts[name])
-        return LoadFailed(f"{where}: {share:.0%} of {load.rows_read} rows would be quarantined (limit {contract.quarantine_limit:.0%}), most by `{worst}`.",
-                          fix="correct the feed, or raise `quarantine_limit` in the contract")  # fmt: skip
-    return None
 
 
 def _failed(job: Job, key: str, error: PlatformError, *, record: bool) -> Outcome:

@@ -29,7 +29,7 @@ def freed(con: duckdb.DuckDBPyConnection, contract: Contract) -> dict[str, int]:
     same = " AND ".join(f"aside.{ident(name)} = kept.{ident(name)}" for name in contract.key.columns)
     rows = con.execute(f"""
         WITH texts AS (
-            SELECT {names(by) or "1 AS one"}, {raw} FROM lake.quarantine.{ident(contract.table)} WHERE rules = 'key'
+            SELECT {names(by) or "1 AS one"}, {raw} FROM lake.quarantine.{ident(contract.table)} WHERE rules = 'key' AND status <> 'discarded'
         ), aside AS (SELECT * EXCLUDE ({", ".join(ident(f"raw:{column.name}") for column in columns)}), {typed} FROM texts)
         SELECT {names(by) or "one"}, count(*) FROM aside
         WHERE NOT EXISTS (FROM {table_name(contract.name).sql} AS kept WHERE {same})
