@@ -44,6 +44,7 @@ ACTIONS = {
 PATCHES = {
     "patch_id": "VARCHAR", "action_id": "VARCHAR", "asset": "VARCHAR", "file_hash": "VARCHAR", "record": "BIGINT",
     "kind": "VARCHAR", "changes": "VARCHAR", "reason": "VARCHAR", "made_at": "TIMESTAMP", "partition_key": "VARCHAR",
+    "rules": "VARCHAR",
 }  # fmt: skip
 CONTRACTS = {
     "asset": "VARCHAR", "version": "INTEGER", "fingerprint": "VARCHAR", "definition": "VARCHAR", "run_id": "VARCHAR",

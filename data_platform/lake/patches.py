@@ -19,7 +19,7 @@ import duckdb
 from data_platform.lake.ledger import PATCHES, utc_now
 from data_platform.lake.sql import text
 
-PatchKind = Literal["fix", "discard"]
+PatchKind = Literal["fix", "discard", "reopen"]
 ActionKind = PatchKind | Literal["replay"]
 
 
@@ -55,13 +55,14 @@ def action_row(action: Action) -> dict[str, Any]:
 
 
 def insert_patches(con: duckdb.DuckDBPyConnection, action: Action, kind: PatchKind, rows: str) -> None:
-    """Records a patch for each row of the query `rows` (file_hash, record, partition_key, changes), in the
-    caller's transaction. `changes` is JSON, source columns with their new texts; NULL for a discard."""
+    """Records a patch for each row of the query `rows` (file_hash, record, partition_key, changes, rules),
+    in the caller's transaction. `changes` is JSON, source columns with their new texts, of a fix alone; `rules` those that
+    the row broke. A `reopen` takes back what was decided before."""
     con.execute(f"""
         INSERT INTO lake.ops.patches BY NAME
         SELECT replace(uuid()::VARCHAR, '-', '') AS patch_id, {text(action.action_id)} AS action_id,
             {text(action.asset)} AS asset, file_hash, record, partition_key, {text(kind)} AS kind, changes::VARCHAR AS changes,
-            {text(action.reason)} AS reason, TIMESTAMP '{action.made_at}' AS made_at
+            rules, {text(action.reason)} AS reason, TIMESTAMP '{action.made_at}' AS made_at
         FROM ({rows})""")
 
 

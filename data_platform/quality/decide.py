@@ -10,9 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import duckdb
+import pyarrow as pa
 import sqlglot
 from sqlglot import expressions as exp
 
@@ -28,6 +28,7 @@ from data_platform.quality.judging import judge
 from data_platform.quality.raw_rows import identity, in_partitions, key_sql, patched, raw_rows
 from data_platform.quality.results import mask
 
+STATUS_AFTER: Mapping[PatchKind, str] = {"fix": "fixed", "discard": "discarded", "reopen": "open"}
 CHUNK_PARTITIONS = 100  # judged at once: bounded memory for any fix
 
 
@@ -53,7 +54,11 @@ def assignments(contract: Contract, texts: Sequence[str]) -> dict[str, str]:
             parsed = sqlglot.parse_one(f"UPDATE t SET {given}", read="duckdb")
         except sqlglot.errors.SqlglotError:
             parsed = None
-        sets = parsed.expressions if isinstance(parsed, exp.Update) and not parsed.args.get("where") else []
+        # Whatever else an UPDATE may have (FROM, WHERE, RETURNING …) would be left out in silence.
+        is_plain = isinstance(parsed, exp.Update) and not any(
+            found for part, found in parsed.args.items() if part not in ("this", "expressions")
+        )
+        sets = parsed.expressions if parsed is not None and is_plain else []
         if not sets or not all(isinstance(part, exp.EQ) and isinstance(part.this, exp.Column) for part in sets):
             raise UsageError(f"`--set {given}` is no assignment.", fix="write it as --set 'email = lower(trim(email))'")
         for part in sets:
@@ -151,25 +156,27 @@ def _examples(con: duckdb.DuckDBPyConnection, contract: Contract, sets: Mapping[
 def fix(lake: Lake, con: duckdb.DuckDBPyConnection, pick: Pick, sets: Mapping[str, str], reason: str) -> Action:
     """Keeps what `propose` made as patches and marks the rows `fixed`. The next load of their partitions applies them."""
     detail = ", ".join(f"{name} = {sql}" for name, sql in sets.items())
-    rows = con.execute(
-        "SELECT _hash AS file_hash, _number AS record, _key AS partition_key, _changes::VARCHAR AS changes FROM proposed"
-    ).fetch_arrow_table()
-    return _decide(lake, con, pick, "fix", rows, detail, reason)
+    rows = con.execute(f"""
+        SELECT _hash AS file_hash, _number AS record, _key AS partition_key, _changes::VARCHAR AS changes, any_value(rules) AS rules
+        FROM proposed JOIN {pick.table} ON _hash = _file_hash AND _number = _record AND _key = {key_sql(pick.contract)}
+        GROUP BY ALL""").fetch_arrow_table()
+    return decide(lake, pick, "fix", rows, detail, reason)
 
 
 def discard(lake: Lake, con: duckdb.DuckDBPyConnection, pick: Pick, reason: str) -> Action:
     """Marks the rows `discarded`, now and in every later load of their files; they stay where they are."""
     rows = con.execute(f"""
-        SELECT DISTINCT _file_hash AS file_hash, _record AS record, {key_sql(pick.contract)} AS partition_key, NULL::VARCHAR AS changes
-        FROM {pick.table} WHERE {pick.where} AND status <> 'discarded'""").fetch_arrow_table()
-    return _decide(lake, con, pick, "discard", rows, "", reason)
+        SELECT _file_hash AS file_hash, _record AS record, {key_sql(pick.contract)} AS partition_key,
+            NULL::VARCHAR AS changes, any_value(rules) AS rules
+        FROM {pick.table} WHERE {pick.where} AND status <> 'discarded' GROUP BY ALL""").fetch_arrow_table()
+    return decide(lake, pick, "discard", rows, "", reason)
 
 
-def _decide(
-    lake: Lake, con: duckdb.DuckDBPyConnection, pick: Pick, kind: PatchKind, rows: Any, detail: str, reason: str
-) -> Action:
-    action = Action(kind, pick.contract.name, len(rows), tuple(partitions(con, pick)), str(pick), detail, reason)
-    status = "fixed" if kind == "fix" else "discarded"
+def decide(lake: Lake, pick: Pick, kind: PatchKind, rows: pa.Table, detail: str, reason: str) -> Action:
+    """Keeps a patch for each of the rows (`file_hash`, `record`, `partition_key`, `changes`, `rules`) and gives those that
+    are in quarantine their status, in one commit. Nothing for no rows."""
+    places = sorted(set(rows.column("partition_key").to_pylist()))
+    action = Action(kind, pick.contract.name, len(rows), tuple(places), str(pick), detail, reason)
 
     def write(inside: duckdb.DuckDBPyConnection) -> None:
         inside.register("_decided", rows)
@@ -177,7 +184,7 @@ def _decide(
             insert(inside, "actions", [action_row(action)])
             insert_patches(inside, action, kind, "FROM _decided")
             inside.execute(f"""
-                UPDATE {pick.table} SET status = {text(status)}
+                UPDATE {pick.table} SET status = {text(STATUS_AFTER[kind])}
                 WHERE (_file_hash, _record, {key_sql(pick.contract)}) IN (SELECT (file_hash, record, partition_key) FROM _decided)""")
         finally:
             inside.unregister("_decided")

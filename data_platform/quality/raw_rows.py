@@ -87,27 +87,32 @@ def _text_of(column: Column, there: set[str]) -> str:
     return f"coalesce({loaded}CASE WHEN _extra IS NOT NULL THEN coalesce({unknown}) END)"
 
 
+def decided(contract: Contract, rows: str, patches: str) -> str:
+    """A query of raw rows with `_decided`, the patch that counts for each as a struct of its columns. `patches` has at
+    most one per record; one that names no partition, as the first ones did, counts where no other does."""
+    known = "p AS _patch, file_hash AS _of, record AS _number"
+    places = "".join(f", {value} AS {ident(f'at:{name}')}" for name, value in _places(contract).items())
+    here = "".join(f" AND came.{ident(name)} = own.{ident(f'at:{name}')}" for name in contract.partition.columns)
+    return f"""
+        SELECT came.*, coalesce(own._patch, anywhere._patch) AS _decided FROM ({rows}) AS came
+        LEFT JOIN (SELECT {known}{places} FROM ({patches}) AS p WHERE partition_key IS NOT NULL) AS own
+            ON came._file_hash = own._of AND came._record = own._number{here}
+        LEFT JOIN (SELECT {known} FROM ({patches}) AS p WHERE partition_key IS NULL) AS anywhere
+            ON came._file_hash = anywhere._of AND came._record = anywhere._number"""
+
+
 def patched(contract: Contract, rows: str, patches: str | None) -> str:
     """A query of raw rows (`rows` is one with the raw table's columns) with what people decided about them: texts
-    that a fix changed, `_raw` with the row as it came, `_discarded` with the reason of a discard. `patches` has at most
-    one per record; one that names no partition, as the first ones did, counts where no other does."""
+    that a fix changed, `_raw` with the row as it came, `_discarded` with the reason of a discard."""
     if patches is None:
         return f"SELECT *, {row_pack(contract)} AS _raw, NULL::VARCHAR AS _discarded FROM ({rows})"
     changed = ", ".join(
         f"CASE WHEN json_exists(_changes, {path}) THEN json_extract_string(_changes, {path}) ELSE {ident(source)} END AS {ident(source)}"
         for source, path in ((column.source, json_path(column.source)) for column in contract.columns.values())
     )
-    known = "file_hash AS _of, record AS _number, struct_pack(kind := kind, changes := changes, reason := reason)"
-    places = "".join(f", {value} AS {ident(f'at:{name}')}" for name, value in _places(contract).items())
-    here = "".join(f" AND came.{ident(name)} = own.{ident(f'at:{name}')}" for name in contract.partition.columns)
     return f"""
         SELECT * EXCLUDE (_decided) REPLACE ({changed}) FROM (
-            SELECT *, CASE WHEN _decided.kind = 'fix' THEN _decided.changes::JSON END AS _changes,
+            SELECT *, {row_pack(contract)} AS _raw,
+                CASE WHEN _decided.kind = 'fix' THEN _decided.changes::JSON END AS _changes,
                 CASE WHEN _decided.kind = 'discard' THEN _decided.reason END AS _discarded
-            FROM (
-                SELECT came.*, {row_pack(contract)} AS _raw, coalesce(own._patch, anywhere._patch) AS _decided
-                FROM ({rows}) AS came
-                LEFT JOIN (SELECT {known} AS _patch{places} FROM ({patches}) WHERE partition_key IS NOT NULL) AS own
-                    ON came._file_hash = own._of AND came._record = own._number{here}
-                LEFT JOIN (SELECT {known} AS _patch FROM ({patches}) WHERE partition_key IS NULL) AS anywhere
-                    ON came._file_hash = anywhere._of AND came._record = anywhere._number))"""
+            FROM ({decided(contract, rows, patches)}))"""
