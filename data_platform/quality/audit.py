@@ -17,7 +17,7 @@ import duckdb
 from data_platform.contracts.model import Contract
 from data_platform.errors import KeyConflict, LoadFailed
 from data_platform.lake.hashing import HASH_ALGORITHM, content_hash_sql
-from data_platform.lake.lake import Audit, Lake, Slice, StagedFile
+from data_platform.lake.lake import Audit, Lake, Slice
 from data_platform.lake.ledger import utc_now
 from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult
 from data_platform.lake.sql import ident, names, table_name, text
@@ -252,16 +252,7 @@ def _replacements(candidate: Candidate, table: str, keys: Sequence[str], extra: 
     partitions = [candidate.contract.partition.values(key) for key in keys]
     wanted = in_partitions(candidate.contract, partitions)
     sql = f"SELECT {names(candidate.contract.columns)}{extra} FROM routed WHERE {wanted}"
-    files: list[StagedFile]
-    if candidate.contract.partition.dimensions:
-        files = candidate.lake.stage_many(candidate.con, table, sql)
-    else:
-        file = candidate.lake.stage(candidate.con, table, sql)
-        files = [file] if file else []
-    found: dict[str, list[StagedFile]] = {key: [] for key in keys}
-    for file in files:
-        found[candidate.contract.partition.key(file.partition)].append(file)
-    return [Slice(table, values, tuple(found[key])) for key, values in zip(keys, partitions, strict=True)]
+    return candidate.lake.stage_slices(candidate.con, table, sql, partitions)
 
 
 def _audit(candidate: Candidate, outcome: Outcome) -> Audit:

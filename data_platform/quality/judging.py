@@ -26,23 +26,24 @@ CHUNK_ROWS = 4_000_000
 
 def judge(
     con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Sequence[Values], patches: str | None = None,
-    unmoved: Sequence[Values] = (), *, verdicts_only: bool = False,
+    unmoved: Sequence[Values] = (), drafted: Sequence[Values] = (), *, verdicts_only: bool = False,
 ) -> None:  # fmt: skip
     """Makes `judged`, `fates` and `routed` for these partitions of the contract's raw table. `patches` is a query of
     the patches to apply, at most one per record, with the columns of `ops.patches`. With `verdicts_only` the values are
     left out, but for those that decide.
 
     Of two partitions that have a key the earlier one keeps it, in whichever order they are loaded: `later_holders` names
-    those to judge along with these; later ones among `unmoved` keep theirs."""
+    those to judge along with these; later ones among `unmoved` keep theirs. `drafted` partitions were judged before and
+    are to be committed with these: what they hold is in the temporary table of that name, not in the lake yet."""
     contract = judging.contract
     con.execute("DROP VIEW IF EXISTS routed")
     judged = _judged_sql(judging, typed_sql(con, contract, partitions, patches), patches is not None, verdicts_only)
     con.execute(f"CREATE OR REPLACE TEMP TABLE judged AS {judged}")
     judge_in_python(con, contract, judging.rules)
-    judge_own_parents(con, judging, partitions, in_time=True)
+    judge_own_parents(con, judging, partitions, drafted, in_time=True)
     con.execute("CREATE OR REPLACE TEMP TABLE fates (_id BIGINT, _fated VARCHAR, _why VARCHAR)")
     if contract.key:
-        decide_keys(con, judging, partitions, unmoved)
+        decide_keys(con, judging, partitions, unmoved, drafted)
     if not verdicts_only:
         _keep_rows(con, contract, partitions)
     con.execute(f"""

@@ -20,9 +20,38 @@ def holds_key(contract: Contract) -> str:
     return " AND ".join(f"{ident(part)} IS NOT NULL" for part in parts if not contract.columns[part].nullable) or "true"
 
 
+def elsewhere(contract: Contract, partitions: Sequence[Values], drafted: Sequence[Values]) -> str:
+    """A relation of the rows that the table has, or will have, in other partitions than these: key columns, those that
+    its own foreign keys refer to, and partition."""
+    table = table_name(contract.name).sql
+    if not drafted:
+        return f"(SELECT {_shared(contract)} FROM {table} WHERE NOT {in_partitions(contract, partitions)})"
+    return f"""(
+        SELECT {_shared(contract)} FROM {table} WHERE NOT {in_partitions(contract, [*partitions, *drafted])}
+        UNION ALL FROM drafted WHERE NOT {in_partitions(contract, partitions)})"""
+
+
+def _shared(contract: Contract) -> str:
+    key = contract.key.columns if contract.key else ()
+    own = [fk.to for fk in contract.foreign_keys if fk.references == contract.name]
+    return names(dict.fromkeys((*key, *own, *contract.partition.columns))) or "1"
+
+
+def keep_drafted(con: duckdb.DuckDBPyConnection, contract: Contract, *, anew: bool) -> None:
+    """Adds what is accepted in `routed` to the temporary table `drafted`."""
+    rows = f"SELECT {_shared(contract)} FROM routed WHERE _fate = 'accepted'"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE drafted AS {rows}" if anew else f"INSERT INTO drafted {rows}")
+
+
+def drop_drafted(con: duckdb.DuckDBPyConnection, contract: Contract, partitions: Sequence[Values]) -> None:
+    """Takes partitions that are judged again out of it."""
+    con.execute(f"DELETE FROM drafted WHERE {in_partitions(contract, partitions)}")
+
+
 def decide_keys(
-    con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Sequence[Values], unmoved: Sequence[Values]
-) -> None:
+    con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Sequence[Values], unmoved: Sequence[Values],
+    drafted: Sequence[Values],
+) -> None:  # fmt: skip
     """Fills `fates`: rules first, then conflicts with other partitions, then the latest of what is left."""
     contract = judging.contract
     assert contract.key is not None
@@ -38,7 +67,8 @@ def decide_keys(
     place = f"row({names(by)})" if by else "row(1)"
     latest = f"{ident(contract.event_time)} DESC NULLS LAST, " if contract.event_time else ""
     if whole_table:
-        _decide_taken(con, contract, candidates, partitions, unmoved)
+        others = f"(FROM {elsewhere(contract, partitions, drafted)} WHERE {holds_key(contract)})"
+        _decide_taken(con, contract, candidates, others, unmoved)
     con.execute(f"""
         INSERT INTO fates
         WITH rivals AS (
@@ -53,13 +83,12 @@ def decide_keys(
             CASE WHEN _place <> _first THEN 'the partition ' || {_place_text("_first")} || ' has it already' END
         FROM ranked WHERE _place <> _first OR _rank > 1""")
     if whole_table:
-        _decide_discarded(con, judging, partitions, unmoved)
+        _decide_discarded(con, judging, others, unmoved)
 
 
 def _decide_taken(
-    con: duckdb.DuckDBPyConnection, contract: Contract, candidates: str, partitions: Sequence[Values],
-    unmoved: Sequence[Values],
-) -> None:  # fmt: skip
+    con: duckdb.DuckDBPyConnection, contract: Contract, candidates: str, others: str, unmoved: Sequence[Values]
+) -> None:
     """Makes `taken`: rows whose key another partition of the table, outside this load, holds already, and whether that
     one keeps it. Earlier ones do."""
     assert contract.key is not None
@@ -71,17 +100,14 @@ def _decide_taken(
         CREATE OR REPLACE TEMP TABLE taken AS
         SELECT c._id, t.* EXCLUDE ({names(contract.key.columns)}, _stays), row({theirs}) < row({own}) OR t._stays AS _keeps
         FROM {candidates} AS c JOIN (
-            SELECT {names(contract.key.columns)}, {names(by)}, {stays} AS _stays
-            FROM {table_name(contract.name).sql} WHERE NOT {in_partitions(contract, partitions)} AND {holds_key(contract)}) AS t ON {same}""")
+            SELECT {names(contract.key.columns)}, {names(by)}, {stays} AS _stays FROM {others}) AS t ON {same}""")
     con.execute(f"""
         INSERT INTO fates
         SELECT _id, 'conflict', 'the partition ' || {_place_text(f"min(row({names(by)}))")} || ' has it already'
         FROM taken WHERE _keeps GROUP BY _id""")
 
 
-def _decide_discarded(
-    con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Sequence[Values], unmoved: Sequence[Values]
-) -> None:
+def _decide_discarded(con: duckdb.DuckDBPyConnection, judging: Judge, others: str, unmoved: Sequence[Values]) -> None:
     """Rows that somebody discarded are no rivals for a key, but those that would have lost it are said to: `key` stays
     the rule under which people find them."""
     contract = judging.contract
@@ -101,8 +127,7 @@ def _decide_discarded(
             SELECT {key}, {place} AS _place, false AS _stays FROM judged
             WHERE _broken & {judging.set_aside | judging.without_key} = 0 AND rowid NOT IN (SELECT _id FROM fates)
             UNION ALL
-            SELECT {key}, {place}, {stays} FROM {table_name(contract.name).sql}
-            WHERE NOT {in_partitions(contract, partitions)} AND {holds_key(contract)}
+            SELECT {key}, {place}, {stays} FROM {others}
         ) AS k ON {same} AND (k._place < d._place OR k._stays) GROUP BY d._id""")
 
 

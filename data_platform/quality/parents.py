@@ -12,7 +12,7 @@ from data_platform.contracts.partitioning import Values
 from data_platform.contracts.registry import contract as registered
 from data_platform.lake.sql import ident, names, table_name
 from data_platform.quality.compiler import Judge
-from data_platform.quality.raw_rows import in_partitions
+from data_platform.quality.keys import elsewhere
 
 
 def parents_sql(fk: ForeignKey, rows: str | None = None, since: str = "NULL") -> str:
@@ -52,8 +52,9 @@ def _times(contract: Contract, fk: ForeignKey, in_time: bool) -> tuple[str, str]
 
 
 def judge_own_parents(
-    con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Sequence[Values], *, in_time: bool
-) -> None:
+    con: duckdb.DuckDBPyConnection, judging: Judge, partitions: Sequence[Values], drafted: Sequence[Values] = (), *,
+    in_time: bool,
+) -> None:  # fmt: skip
     """Sets the bits of foreign keys that refer to the table itself. A parent counts that is accepted, among these rows
     or in another partition; so a row whose parent is set aside is set aside as well, and so on down the line."""
     contract, lost = judging.contract, []
@@ -65,7 +66,7 @@ def judge_own_parents(
         columns = names(dict.fromkeys((fk.to, *contract.partition.columns)))
         rows = f"""(
             SELECT {columns} FROM judged WHERE _broken & {judging.set_aside} = 0
-            UNION ALL SELECT {columns} FROM {table_name(contract.name).sql} WHERE NOT {in_partitions(contract, partitions)})"""
+            UNION ALL SELECT {columns} FROM {elsewhere(contract, partitions, drafted)})"""
         bit = f"{1 << rule.bit}::UBIGINT"
         lost.append(f"""
             UPDATE judged SET _broken = _broken | {bit}

@@ -12,7 +12,7 @@ from data_platform.contracts.model import REGISTRY, Action, Contract, Key, colum
 from data_platform.contracts.partitioning import by
 from data_platform.contracts.registry import contract
 from data_platform.errors import ContractError
-from data_platform.quality import decide, inbox
+from data_platform.quality import decide, inbox, judging, screening
 from data_platform.quality.compiler import Judge
 from data_platform.quality.inbox import Pick
 from data_platform.quality.screening import screen
@@ -88,3 +88,37 @@ def test_rows_discarded_for_their_key_are_found_under_it_after_every_later_load(
         ("discarded", "", "discarded")
     ]
     assert rows(lake, "SELECT order_id FROM lake.staging.orders") == [("O0000000002",)]
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 4, 1_000_000])
+def test_a_day_that_takes_keys_from_all_that_follow_is_judged_some_rows_at_a_time(lake, land, monkeypatch, chunk_rows):
+    load_customer(lake, land)
+    days, judged = [f"2026-01-{day:02}" for day in range(5, 11)], list[int]()
+    for number, day in enumerate(days):
+        at = f"{day} 08:00:00"
+        # Each day brings an order of its own, that of the day before and that of the first day.
+        land("orders", day, [order(n, ordered_at=at) for n in sorted({number, max(number - 1, 0), 0})])
+    assert all(outcome.committed for outcome in screen(lake, ORDERS, days[1:], "the first day is missing"))
+    monkeypatch.setattr(judging, "CHUNK_ROWS", chunk_rows)
+    wrapped = screening.judge
+
+    def watched(con: Any, *rest: Any, **more: Any) -> None:
+        wrapped(con, *rest, **more)
+        judged.append(con.execute("SELECT count(*) FROM judged").fetchone()[0])
+
+    monkeypatch.setattr(screening, "judge", watched)
+    outcomes = screen(lake, ORDERS, days[:1], "now it is there")
+    assert all(outcome.committed for outcome in outcomes) and outcomes[0].partition_key == days[0]
+    kept = rows(lake, "SELECT arrival_date::VARCHAR, order_id FROM lake.staging.orders ORDER BY ALL")
+    assert kept == [(day, f"O{number:010d}") for number, day in enumerate(days)]
+    assert all(
+        outcome.load.rows_read == outcome.load.rows_accepted + outcome.load.rows_quarantined for outcome in outcomes
+    )
+    assert max(judged) <= max(3, chunk_rows)
+    again = screen(lake, ORDERS, days, "all of them")
+    assert {o.partition_key: o.load.content_hash for o in outcomes}.items() <= {
+        o.partition_key: o.load.content_hash for o in again
+    }.items()
+    staged = {path.name for path in lake.attachment.data_path.rglob("*.parquet")}
+    named = rows(lake, "SELECT data_file FROM ducklake_list_files('lake', 'orders', schema => 'staging')")
+    assert {str(name).rpartition("/")[2] for (name,) in named} <= staged
