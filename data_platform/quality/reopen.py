@@ -31,7 +31,7 @@ class Withdrawal:
         return self.fixes + self.discards
 
     def __str__(self) -> str:
-        return f"{self.fixes} fixes, {self.discards} discards"
+        return f"fixes: {self.fixes}, discards: {self.discards}"
 
 
 def propose(con: duckdb.DuckDBPyConnection, pick: Pick, action_id: str | None = None) -> Withdrawal:
