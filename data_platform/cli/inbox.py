@@ -32,7 +32,7 @@ def pick_of(
 
 def contract_of(table: str) -> Contract:
     """The contract of a staging table, also by the name of its quarantine. Raises `UsageError`."""
-    return find(table.removeprefix("quarantine."), "staging")
+    return find(table.replace("/", ".").removeprefix("quarantine."), "staging")
 
 
 @contextmanager

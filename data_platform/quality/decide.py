@@ -107,7 +107,8 @@ def propose(con: duckdb.DuckDBPyConnection, pick: Pick, sets: Mapping[str, str],
         said = re.sub(r"'.*'|\".*\"", "'…'", str(error).splitlines()[0])
         raise UsageError(f"The fix cannot be evaluated: {said}", fix="try the expression with --dry-run") from None
     changed, unchanged, unreadable = con.execute("""
-        SELECT count_if(_differs AND NOT _unreadable), count_if(NOT _differs AND NOT _unreadable), count_if(_unreadable)
+        SELECT count(*) FILTER (_differs AND NOT _unreadable), count(*) FILTER (NOT _differs AND NOT _unreadable),
+            count(*) FILTER (_unreadable)
         FROM proposed""").fetchone() or (0, 0, 0)
     con.execute("DELETE FROM proposed WHERE _unreadable OR NOT _differs")
     accepted, still = _verdicts(con, pick, already)

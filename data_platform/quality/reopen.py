@@ -59,7 +59,8 @@ def propose(con: duckdb.DuckDBPyConnection, pick: Pick, action_id: str | None = 
             any_value(rules) AS rules, bool_and(is_accepted) AS is_accepted
         FROM known WHERE {pick.where} {this_one} GROUP BY 1, 2, 3""")
     row = con.execute("""
-        SELECT count_if(kind = 'fix'), count_if(kind = 'discard'), count_if(kind = 'fix' AND is_accepted) FROM reopened""")
+        SELECT count(*) FILTER (kind = 'fix'), count(*) FILTER (kind = 'discard'),
+            count(*) FILTER (kind = 'fix' AND is_accepted) FROM reopened""")
     return Withdrawal(*(row.fetchone() or ()))
 
 
