@@ -60,8 +60,10 @@ def judge_lake(con: duckdb.DuckDBPyConnection, contract: Contract, on_done: OnDo
     """Judges all committed partitions of a staging table, some millions of rows at a time. `on_done(done, total)` tells
     of partitions."""
     judging = Judge.of(contract)
-    keys_there = [load.partition_key for load in latest_loads(con, contract.name)]
-    read = {load.partition_key: load.rows_read for load in latest_loads(con, f"raw.{contract.table}", keys=keys_there)}
+    read = {load.partition_key: load.rows_read for load in latest_loads(con, contract.name)}
+    # What a load would find read is what raw has by now.
+    raw = latest_loads(con, f"raw.{contract.table}", keys=list(read))
+    read |= {load.partition_key: load.rows_read for load in raw}
     # A number about the partition as a whole needs all values; it is asked for where it decides.
     measured = any(rule.kind in ("measure", "band") and rule.action == "fail" for rule in contract.rules)
     decided = latest_patches(contract.name) if has_patches(con, contract.name) else None
