@@ -75,7 +75,7 @@ def ours(source: Path, out: Path, memory: str) -> None:
     """The contract compiled to one scan, as the audit of a mart judges its candidate."""
     from data_platform.lake.sql import names, text
     from data_platform.quality.audit import judge_rows
-    from data_platform.quality.judging import Judge
+    from data_platform.quality.compiler import Judge
 
     con, judging = _duckdb(memory, out), Judge.of(contract())
     judge_rows(con, judging, f"'{source}'")
@@ -89,7 +89,7 @@ def ours(source: Path, out: Path, memory: str) -> None:
 def ours_screening(source: Path, out: Path, memory: str) -> None:
     """Judging alone: a bit per rule for every row, nothing written."""
     from data_platform.quality.audit import judge_rows
-    from data_platform.quality.judging import Judge
+    from data_platform.quality.compiler import Judge
 
     judge_rows(_duckdb(memory, out), Judge.of(contract()), f"'{source}'")
 

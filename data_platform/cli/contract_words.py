@@ -11,9 +11,8 @@ from data_platform.cli.query import require_lake
 from data_platform.contracts.differences import Difference, differences
 from data_platform.contracts.export import definition, fingerprint
 from data_platform.contracts.model import Contract
-from data_platform.contracts.registry import contract as registered
-from data_platform.contracts.registry import contracts
-from data_platform.errors import LakeError, UsageError, did_you_mean
+from data_platform.contracts.registry import find
+from data_platform.errors import LakeError, UsageError
 from data_platform.lake import recorded
 from data_platform.lake.lake import get_lake
 from data_platform.lake.recorded import Recorded
@@ -25,14 +24,8 @@ Row = dict[str, Any]
 
 
 def contract_of(name: str) -> Contract:
-    """The contract of `layer.table` or `layer/table`; a bare name means the staging table, else the mart. Raises `UsageError`."""
-    full = name.replace("/", ".")
-    if "." in full:
-        return registered(full)
-    by_table = {found.table: found for layer in ("marts", "staging") for found in contracts(layer)}
-    if full not in by_table:
-        raise UsageError(f"`{name}` has no contract.{did_you_mean(full, by_table)}", fix="data-platform status")
-    return by_table[full]
+    """A bare name means the staging table, else the mart. Raises `UsageError`."""
+    return find(name, "staging", "marts", "raw")
 
 
 def show_command(name: str, form: Format) -> None:

@@ -11,13 +11,12 @@ import duckdb
 from data_platform.cli.output import Format, emit, note
 from data_platform.cli.query import require_lake
 from data_platform.contracts.model import Contract
-from data_platform.contracts.registry import contracts
-from data_platform.errors import UsageError, did_you_mean
-from data_platform.lake.commit import snapshot_id
+from data_platform.contracts.registry import contracts, find
+from data_platform.errors import UsageError
 from data_platform.lake.lake import get_lake
 from data_platform.lake.ledger import latest_loads
 from data_platform.lake.patches import Action
-from data_platform.quality import decide, inbox
+from data_platform.quality import decide, inbox, reopen, replay
 from data_platform.quality.aside import STATUSES
 from data_platform.quality.inbox import Pick
 from data_platform.settings import Settings
@@ -32,14 +31,8 @@ def pick_of(
 
 
 def contract_of(table: str) -> Contract:
-    """The contract of a staging table, with or without its layer. Raises `UsageError`."""
-    name = table.removeprefix("staging.").removeprefix("quarantine.")
-    known = {contract.table: contract for contract in contracts("staging")}
-    if name not in known:
-        raise UsageError(
-            f"`{table}` is no staging table.{did_you_mean(name, known)}", fix="data-platform quarantine list names them"
-        )
-    return known[name]
+    """The contract of a staging table, also by the name of its quarantine. Raises `UsageError`."""
+    return find(table.replace("/", ".").removeprefix("quarantine."), "staging")
 
 
 @contextmanager
@@ -71,7 +64,8 @@ def list_command(
     if rows and form is Format.table:
         first = rows[0]
         name = first["table"].removeprefix("staging.")
-        note(f"The rows themselves: data-platform quarantine show {name} --rule {first['rule']}")
+        which = f"--status {first['status']}" if first["rule"] in inbox.RULELESS else f"--rule {first['rule']}"
+        note(f"The rows themselves: data-platform quarantine show {name} {which}")
 
 
 def show_command(settings: Settings, pick: Pick, limit: int, form: Format) -> None:
@@ -110,8 +104,7 @@ def fix_command(
 
 def discard_command(settings: Settings, pick: Pick, reason: str, *, dry_run: bool, form: Format) -> None:
     _refuse_all(pick)
-    if not reason.strip():
-        raise UsageError("`--reason` is empty.", fix="say why: somebody will ask")
+    _refuse_silence(reason)
     with _lake(settings, [pick], read_only=False) as (con, picks):
         _refuse_none(con, pick, picks)
         found = inbox.counts(con, pick)
@@ -122,71 +115,92 @@ def discard_command(settings: Settings, pick: Pick, reason: str, *, dry_run: boo
         "action": action.action_id if action else None,
     }  # fmt: skip
     emit(data, form, [("", [data])])
+    if action:
+        note(
+            f"To take it back: data-platform quarantine reopen {pick.contract.table} --action {action.action_id} --reason …"
+        )
+
+
+def reopen_command(
+    settings: Settings, pick: Pick, decision: str | None, reason: str, *, dry_run: bool, form: Format
+) -> None:
+    if decision is None:
+        _refuse_all(pick, ", --action")
+    _refuse_silence(reason)
+    with _lake(settings, [pick], read_only=False) as (con, picks):
+        found = reopen.propose(con, pick, decision) if picks else reopen.Withdrawal()
+        if not found.rows:
+            raise UsageError(
+                f"No fix or discard of `{pick.contract.name}` is meant ({pick}{f', action {decision}' if decision else ''}).",
+                fix='data-platform query "SELECT action_id, action, picked, reason, rows FROM lake.ops.actions" shows what was decided',
+            )
+        action = None if dry_run else reopen.reopen(get_lake(), con, pick, found, reason)
+    data = {
+        "table": pick.contract.name, "rows": found.rows, "fixes": found.fixes, "discards": found.discards,
+        "accepted_by_now": found.accepted, "reason": reason, "dry_run": dry_run, "action": action.action_id if action else None,
+    }  # fmt: skip
+    emit(data, form, [("", [data])])
+    _next(pick, action, f"{found.rows} rows would be judged as they came; nothing was done.")
 
 
 def replay_command(settings: Settings, pick: Pick, *, downstream: bool, form: Format) -> None:
     """Screens the partitions of the rows again, in Dagster runs; leaves with 1 when a partition failed."""
-    from data_platform.assets.naming import asset_key, table_of
     from data_platform.cli.backfill import load_definitions, report_data, run_plan
-    from data_platform.cli.plan import make_plan
+    from data_platform.cli.replay_plan import around, sources
 
     with _lake(settings, [pick]) as (con, picks):
-        keys = inbox.partitions(con, pick, inbox.WAITING) if picks else []
-        before = inbox.counts(con, Pick(pick.contract)) if picks else {}
-        version = snapshot_id(con)
+        before = replay.waiting(con, pick) if picks else None
         built = {load.asset for load in latest_loads(con)}
-    if not keys:
+    if before is None or not before.partitions:
         emit({"table": pick.contract.name, "moved": 0, "partitions": []}, form, [])
         note(f"No row of `{pick.contract.name}` waits in quarantine ({pick}).")
         return
-    defs, asset = load_definitions(), asset_key(pick.contract.name)
-    whole = make_plan(defs, f'key:"{asset.to_user_string()}"+', None, None)
-    # Downstream is what was ever built; a mart that nobody has is nothing to rebuild.
-    there = [key for key in whole.keys if {table_of(key), f"marts.{key.path[-1]}"} & built]
-    around = whole.only({key: whole.keys[key] for key in there})
-    report = run_plan(settings, defs, around.only({asset: keys}), around if downstream else around.only({asset: keys}))
+    defs = load_definitions()
+    own, whole = around(defs, pick.contract.name, before.partitions, built)
+    report = run_plan(settings, defs, own, whole if downstream else own)
     runs = [run.run_id for run in report.runs]
-    with _lake(settings, [pick]) as (con, _):
-        after = inbox.counts(con, Pick(pick.contract))
-        moved = inbox.left(con, pick.contract, version)
-        action = Action("replay", pick.contract.name, moved, tuple(keys), str(pick), run_ids=tuple(runs))
-        stale = [] if downstream else _stale(con, around, runs)
-    decide.record(get_lake(), action)
+    done = replay.replayed(get_lake(), pick, before, runs)
+    with get_lake().connect(read_only=True) as con:
+        left = replay.Behind() if downstream else replay.behind(con, *sources(whole, pick.contract.name), runs)
     problems = report_data(report)["problems"]
     data = {
-        "table": pick.contract.name, "moved": moved, "before": dict(before), "after": dict(after), "partitions": keys,
-        "action": action.action_id, "runs": runs, "downstream": stale, "problems": problems,
+        "table": pick.contract.name, "moved": done.moved, "before": dict(before.counts), "after": dict(done.counts),
+        "partitions": before.partitions, "action": done.action.action_id, "runs": runs, "downstream": left.days,
+        "downstream_tables": left.tables, "problems": problems,
     }  # fmt: skip
     rows = [
-        {"status": status, "before": before.get(status, 0), "after": after.get(status, 0)}
+        {"status": status, "before": before.counts.get(status, 0), "after": done.counts.get(status, 0)}
         for status in STATUSES
-        if before.get(status) or after.get(status)
+        if before.counts.get(status) or done.counts.get(status)
     ]
-    emit(data, form, [(f"{moved} rows left the inbox", rows), *([("Not done", problems)] if problems else [])])
-    if stale:
-        note(
-            f"{len(stale)} days of the marts are to be rebuilt: data-platform backfill 'group:marts or group:published' --from {stale[0]} --to {stale[-1]}"
-        )
+    emit(data, form, [(f"{done.moved} rows left the inbox", rows), *([("Not done", problems)] if problems else [])])
+    _say_behind(left)
     if not report.succeeded:
         raise SystemExit(1)
 
 
-def _stale(con: duckdb.DuckDBPyConnection, around: Any, runs: Sequence[str]) -> list[str]:
-    """Days of marts that the runs touched and nobody has rebuilt."""
-    from data_platform.assets.lineage import staging_of
-    from data_platform.assets.naming import table_of
-    from data_platform.lake.ledger import stale_days
+def _say_behind(left: replay.Behind) -> None:
+    """What is to be rebuilt. Days of marts take the tables without partitions along."""
+    if left.days:
+        command = f"'group:marts or group:published' --from {left.days[0]} --to {left.days[-1]}"
+        and_tables = f", and {', '.join(left.tables)}" if left.tables else ""
+        note(f"{len(left.days)} days of the marts are to be rebuilt{and_tables}: data-platform backfill {command}")
+    elif left.tables:
+        names = [name.removeprefix("marts.") for name in left.tables]
+        selection = " or ".join(f'key:"marts/{name}" or key:"published/{name}"' for name in names)
+        note(f"{', '.join(left.tables)} are to be rebuilt: data-platform backfill '{selection}'")
 
-    marts = [asset for asset in around.keys if asset.path[0] == "marts" and around.definitions[asset] is not None]
-    days = [stale_days(con, table_of(mart), staging_of(around.parents, mart), runs) for mart in marts]
-    return sorted({day.isoformat() for found in days for day in found})
+
+def _refuse_silence(reason: str) -> None:
+    if not reason.strip():
+        raise UsageError("`--reason` is empty.", fix="say why: somebody will ask")
 
 
-def _refuse_all(pick: Pick) -> None:
+def _refuse_all(pick: Pick, more: str = "") -> None:
     if (pick.rule, pick.partition, pick.file, pick.record) == (None, None, None, None):
         raise UsageError(
             f"All rows of `quarantine.{pick.contract.table}` are meant by nobody.",
-            fix="say which: --rule, --partition, --file, --record",
+            fix=f"say which: --rule, --partition, --file, --record{more}",
         )
 
 

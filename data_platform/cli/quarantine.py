@@ -97,6 +97,30 @@ def discard(
 
 
 @command(quarantine)
+def reopen(
+    table: TableArgument,
+    reason: ReasonOption,
+    rule: Annotated[
+        str | None, typer.Option("--rule", help="Rows that broke this rule when they were decided about, or do now.")
+    ] = None,
+    partition: PartitionOption = None,
+    file: FileOption = None,
+    record: RecordOption = None,
+    status: Annotated[str | None, typer.Option("--status", help="fixed or discarded: what was decided.")] = None,
+    action: Annotated[
+        str | None, typer.Option("--action", metavar="ID", help="Rows of one fix or discard, as it named itself.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the rows, and do nothing.")] = False,
+    format: FormatOption = Format.table,
+) -> None:
+    """Take fixes and discards back, of rows that were accepted since too. `replay` then judges the rows as they came."""
+    from data_platform.cli.inbox import pick_of, reopen_command
+
+    pick = pick_of(table, rule, partition, file, record, status)
+    reopen_command(get_settings(), pick, action, reason, dry_run=dry_run, form=format)
+
+
+@command(quarantine)
 def replay(
     table: TableArgument,
     rule: RuleOption = None,

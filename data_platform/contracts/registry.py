@@ -25,6 +25,20 @@ def contract(name: str) -> Contract:
     return REGISTRY[name]
 
 
+def find(name: str, *layers: str) -> Contract:
+    """The contract that people mean by `layer.table`, `layer/table` or a bare name, which is looked for in these layers,
+    in their order. Raises `UsageError` naming the nearest table."""
+    full = name.replace("/", ".")
+    if "." in full and full.partition(".")[0] in layers:
+        return contract(full)
+    by_table = {found.table: found for layer in reversed(layers) for found in contracts(layer)}
+    if full not in by_table:
+        raise UsageError(
+            f"`{name}` is no table of {' or '.join(layers)}.{did_you_mean(full, by_table)}", fix="data-platform status"
+        )
+    return by_table[full]
+
+
 def contracts(layer: str | None = None) -> tuple[Contract, ...]:
     """All contracts, or those of one layer, in order of registration."""
     return tuple(found for found in REGISTRY.values() if layer in (None, found.layer))

@@ -139,6 +139,24 @@ class Lake:
         A partition may come back in several files: `slices_of` groups them; one without rows has none."""
         return staging.stage_many(con, self.attachment.data_path, table_name(name), select_sql, partition_columns)
 
+    def stage_slices(
+        self, con: duckdb.DuckDBPyConnection, name: str, select_sql: str, partitions: Sequence[Mapping[str, object]]
+    ) -> list[Slice]:
+        """Writes the rows of these partitions, and makes one slice of each; one without rows is emptied. Raises
+        `LakeError` for a row of another partition."""
+        if not any(partitions):
+            file = self.stage(con, name, select_sql)
+            return [Slice(name, {}, (file,) if file else ())]
+        files = self.stage_many(con, name, select_sql)
+        staged = {tuple(sorted(part.partition.items())): part for part in slices_of(files)}
+        slices = [
+            staged.pop(tuple(sorted(values.items())), Slice(name, dict(values))) for values in partitions
+        ]  # fmt: skip
+        if staged:
+            self.discard(files)
+            raise LakeError(f"`{name}`: rows of {next(iter(staged.values())).partition}, which was not asked for.")
+        return slices
+
     def discard(self, files: Sequence[StagedFile]) -> None:
         """Removes staged files that will not be committed."""
         staging.discard(files)

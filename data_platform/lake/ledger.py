@@ -44,7 +44,8 @@ ACTIONS = {
 }  # fmt: skip
 PATCHES = {
     "patch_id": "VARCHAR", "action_id": "VARCHAR", "asset": "VARCHAR", "file_hash": "VARCHAR", "record": "BIGINT",
-    "kind": "VARCHAR", "changes": "VARCHAR", "reason": "VARCHAR", "made_at": "TIMESTAMP",
+    "kind": "VARCHAR", "changes": "VARCHAR", "reason": "VARCHAR", "made_at": "TIMESTAMP", "partition_key": "VARCHAR",
+    "rules": "VARCHAR",
 }  # fmt: skip
 CONTRACTS = {
     "asset": "VARCHAR", "version": "INTEGER", "fingerprint": "VARCHAR", "definition": "VARCHAR", "run_id": "VARCHAR",
@@ -219,3 +220,18 @@ def stale_days(
                     touched[day] = max(touched.get(day, -1), load.snapshot_id)
             before[load.partition_key] = load
     return sorted(day for day, snapshot in touched.items() if built.get(day.isoformat(), -1) < snapshot)
+
+
+def is_stale(con: duckdb.DuckDBPyConnection, mart: str, sources: Sequence[str], runs: Collection[str]) -> bool:
+    """Whether a mart without partitions must be rebuilt: one of these runs changed rows of one of its sources after the
+    version that the mart's latest load was built from."""
+    latest = latest_loads(con, mart)
+    built = max((load.snapshot_id if load.built_from is None else load.built_from for load in latest), default=-1)
+    for source in sources:
+        before: dict[str, Load] = {}
+        for load in loads_since(con, -1, source, outcome="committed"):
+            changed = not _same_rows(load, before.get(load.partition_key))
+            if changed and load.run_id in runs and load.snapshot_id > built:
+                return True
+            before[load.partition_key] = load
+    return False

@@ -1,7 +1,7 @@
 """What people decided about single records of a file: patches, and the actions that made them. Kept in the ledger.
 
-A record is known by its file's hash and its number in the file, so that every later load of the same file version
-meets the same decision. What a patch does to a row is `quality/judging.py`'s.
+A record is known by its file's hash, its number in the file and its partition, so that every later load of the same file
+version there meets the same decision. Patches that were made before partitions were kept have none: they hold in each. What a patch does to a row is `quality/judging.py`'s.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import duckdb
 from data_platform.lake.ledger import PATCHES, utc_now
 from data_platform.lake.sql import text
 
-PatchKind = Literal["fix", "discard"]
+PatchKind = Literal["fix", "discard", "reopen"]
 ActionKind = PatchKind | Literal["replay"]
 
 
@@ -55,13 +55,14 @@ def action_row(action: Action) -> dict[str, Any]:
 
 
 def insert_patches(con: duckdb.DuckDBPyConnection, action: Action, kind: PatchKind, rows: str) -> None:
-    """Records a patch for each row of the query `rows` (file_hash, record, changes), in the caller's transaction.
-    `changes` is JSON, source columns with their new texts; NULL for a discard."""
+    """Records a patch for each row of the query `rows` (file_hash, record, partition_key, changes, rules),
+    in the caller's transaction. `changes` is JSON, source columns with their new texts, of a fix alone; `rules` those that
+    the row broke. A `reopen` takes back what was decided before."""
     con.execute(f"""
         INSERT INTO lake.ops.patches BY NAME
         SELECT replace(uuid()::VARCHAR, '-', '') AS patch_id, {text(action.action_id)} AS action_id,
-            {text(action.asset)} AS asset, file_hash, record, {text(kind)} AS kind, changes::VARCHAR AS changes,
-            {text(action.reason)} AS reason, TIMESTAMP '{action.made_at}' AS made_at
+            {text(action.asset)} AS asset, file_hash, record, partition_key, {text(kind)} AS kind, changes::VARCHAR AS changes,
+            rules, {text(action.reason)} AS reason, TIMESTAMP '{action.made_at}' AS made_at
         FROM ({rows})""")
 
 
@@ -71,8 +72,8 @@ def has_patches(con: duckdb.DuckDBPyConnection, asset: str) -> bool:
 
 
 def latest_patches(asset: str) -> str:
-    """SQL for the patches that count: the latest of each record. Columns as `ops.patches` has them."""
+    """SQL for the patches that count: the latest of each record in its partition. Columns as `ops.patches` has them."""
     return (
         f"SELECT {', '.join(PATCHES)} FROM lake.ops.patches WHERE asset = {text(asset)} "
-        "QUALIFY row_number() OVER (PARTITION BY file_hash, record ORDER BY snapshot_id DESC) = 1"
+        "QUALIFY row_number() OVER (PARTITION BY file_hash, record, partition_key ORDER BY snapshot_id DESC) = 1"
     )

@@ -82,6 +82,11 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def json_path(name: str) -> str:
+    """A literal that finds a member of a JSON object by any name, quotes and stars included."""
+    return text("/" + name.replace("~", "~0").replace("/", "~1"))
+
+
 def names(columns: Iterable[str]) -> str:
     """Quoted identifiers, joined by commas."""
     return ", ".join(ident(column) for column in columns)

@@ -7,7 +7,7 @@ replay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import duckdb
@@ -15,12 +15,16 @@ import duckdb
 from data_platform.contracts.model import Contract
 from data_platform.lake.ledger import latest_loads
 from data_platform.lake.patches import has_patches, latest_patches
-from data_platform.lake.sql import ident, names, table_name, text
-from data_platform.quality.judging import Judge, chunks, in_partitions, judge
+from data_platform.lake.sql import ident, names, table_name
+from data_platform.quality.compiler import Judge
+from data_platform.quality.counting import Counts, counts
+from data_platform.quality.judging import chunks, judge
+from data_platform.quality.measures import history_of, verdicts
+from data_platform.quality.raw_rows import identity, in_partitions
+from data_platform.quality.refusal import refusal
 
 CHUNK_PARTITIONS = 400
 MANY_PARTITIONS = 20  # from here on progress is worth showing
-LIMIT_MIN_ROWS = 50
 OnDone = Callable[[int, int], None]
 Row = dict[str, object]
 
@@ -57,16 +61,21 @@ def judge_lake(con: duckdb.DuckDBPyConnection, contract: Contract, on_done: OnDo
     of partitions."""
     judging = Judge.of(contract)
     read = {load.partition_key: load.rows_read for load in latest_loads(con, contract.name)}
+    # What a load would find read is what raw has by now.
+    raw = latest_loads(con, f"raw.{contract.table}", keys=list(read))
+    read |= {load.partition_key: load.rows_read for load in raw}
+    # A number about the partition as a whole needs all values; it is asked for where it decides.
+    measured = any(rule.kind in ("measure", "band") and rule.action == "fail" for rule in contract.rules)
     decided = latest_patches(contract.name) if has_patches(con, contract.name) else None
     found, done = Against(partitions=len(read)), 0
-    absent = _absent(con, contract) if read else ()
     try:
         for keys in chunks(dict(sorted(read.items())), CHUNK_PARTITIONS):
             if on_done:
                 on_done(done, len(read))
             values = [contract.partition.values(key) for key in keys]
-            judge(con, judging, values, decided, absent=absent, verdicts_only=True)
+            judge(con, judging, values, decided, verdicts_only=not measured)
             _compare(con, judging, keys, found)
+            _refusals(con, judging, {key: read[key] for key in keys}, measured, found)
             done += len(keys)
         if on_done:
             on_done(done, len(read))
@@ -77,38 +86,24 @@ def judge_lake(con: duckdb.DuckDBPyConnection, contract: Contract, on_done: OnDo
     return found
 
 
-def _absent(con: duckdb.DuckDBPyConnection, contract: Contract) -> tuple[str, ...]:
-    """Source columns of the contract that the raw table was loaded without."""
-    rows = con.execute(
-        "SELECT column_name FROM duckdb_columns() "
-        "WHERE database_name = 'lake' AND schema_name = 'raw' AND table_name = ?", [contract.table],
-    ).fetchall()  # fmt: skip
-    there = {name.lower() for (name,) in rows}
-    return tuple(column.source for column in contract.columns.values() if column.source.lower() not in there)
-
-
 def _compare(con: duckdb.DuckDBPyConnection, judging: Judge, keys: Sequence[str], found: Against) -> None:
     """Adds the differences of the partitions in `routed`. The few rows that are set aside, now or then, are what the
     many are compared with: no table of all rows is joined with another."""
     contract = judging.contract
-    by = names(contract.partition.columns)
-    lead = f"{by}, " if by else ""
+    by, record = names(contract.partition.columns), identity(contract)
     here = in_partitions(contract, [contract.partition.values(key) for key in keys])
     aside, staging = f"lake.quarantine.{ident(contract.table)}", table_name(contract.name).sql
-    bits = [(name, bit) for name, bit in judging.bits() if bit & judging.set_aside]
-    first = " ".join(f"WHEN _broken & {bit} <> 0 THEN {text(name)}" for name, bit in bits)
-    first_rule = f"CASE {first} ELSE 'discarded' END" if first else "'discarded'"
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE leaving AS
-        SELECT {lead}_file_hash, _record, {first_rule} AS rule FROM routed WHERE _fate = 'quarantined'""")
+        SELECT {record}, {judging.first_rule_sql()} AS rule FROM routed WHERE _fate = 'quarantined'""")
     now = con.execute(f"""
         SELECT {by or "1"}, rule, count(*), 0 FROM leaving SEMI JOIN (
-            SELECT _file_hash, _record FROM {staging} WHERE {here}) AS kept USING (_file_hash, _record)
+            SELECT {record} FROM {staging} WHERE {here}) AS kept USING ({record})
         GROUP BY ALL
         UNION ALL
         SELECT {by or "1"}, rule, 0, count(*) FROM (
-            SELECT was.* FROM (SELECT {lead}_file_hash, _record, first_rule AS rule FROM {aside} WHERE {here}) AS was
-            SEMI JOIN (SELECT _file_hash, _record FROM routed WHERE _fate <> 'quarantined') AS kept USING (_file_hash, _record))
+            SELECT was.* FROM (SELECT {record}, first_rule AS rule FROM {aside} WHERE {here}) AS was
+            SEMI JOIN (SELECT {record} FROM routed WHERE _fate <> 'quarantined') AS kept USING ({record}))
         GROUP BY ALL""").fetchall()
     width = len(contract.partition.columns) or 1
     sums: dict[tuple[str, str], list[int]] = {}
@@ -118,30 +113,24 @@ def _compare(con: duckdb.DuckDBPyConnection, judging: Judge, keys: Sequence[str]
         counts[1] += row[width + 2]
     for (key, rule), (to_quarantine, to_accept) in sorted(sums.items()):
         found.add(key, rule, to_quarantine, to_accept)
-    _refusals(con, judging, {key for key, _ in sums}, found)
 
 
-def _refusals(con: duckdb.DuckDBPyConnection, judging: Judge, changed: set[str], found: Against) -> None:
-    """Counts the rows, and names the partitions with a difference that would not commit: a rule with the action `fail`,
-    or too many rows set aside."""
+def _refusals(
+    con: duckdb.DuckDBPyConnection, judging: Judge, read: Mapping[str, int], measured: bool, found: Against
+) -> None:
+    """Counts the rows, and names the partitions that would not commit, for the reasons that a load has."""
     contract = judging.contract
-    fails = sum(bit for name, bit in judging.bits() if contract.rule(name).action == "fail")
-    waiting = judging.set_aside & ~judging.held & ~judging.discard_bit
-    rows = con.execute(f"""
-        SELECT {names(contract.partition.columns) or "1"}, count(*), count_if(_broken & {fails}::UBIGINT <> 0),
-            count_if(_fate = 'quarantined' AND _broken & {waiting} <> 0 AND _discarded IS NULL)
-        FROM routed GROUP BY ALL ORDER BY ALL""").fetchall()
-    width = len(contract.partition.columns) or 1
-    for row in rows:
-        key, (count, failing, bad) = _key(contract, row[:width]), row[width:]
-        found.rows += count
-        if key not in changed:
-            continue
-        if failing:
-            found.refused.append({"partition": key, "why": f"{failing} rows break a rule whose action is `fail`"})
-        elif bad / count > contract.quarantine_limit and bad >= LIMIT_MIN_ROWS:
-            why = f"{bad / count:.0%} of {count} rows would be quarantined (limit {contract.quarantine_limit:.0%})"
-            found.refused.append({"partition": key, "why": why})
+    counted = counts(con, judging, measures=measured)
+    history = history_of(con, contract, list(read))
+    for key, rows in sorted(read.items()):
+        own = counted.get(key) or Counts.of(contract, None, [name for name, _ in judging.bits()])
+        found.rows += own.accepted + own.quarantined + own.merged
+        judged = verdicts(contract, own.measures, history, key, rows) if measured else []
+        why = refusal(contract, rows, own, judged)
+        if why:
+            found.refused.append({"partition": key, "why": why.said})
+        elif measured:
+            history.add(key, own.measures)
 
 
 def _key(contract: Contract, values: Sequence[object]) -> str:

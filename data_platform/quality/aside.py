@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from data_platform.contracts.model import Contract
 from data_platform.lake.ledger import utc_now
-from data_platform.lake.sql import names, text
-from data_platform.quality.judging import ORIGIN, Judge
+from data_platform.lake.sql import json_path, names, text
+from data_platform.quality.compiler import Judge
+from data_platform.quality.raw_rows import ORIGIN
 
 QUARANTINE_COLUMNS: Mapping[str, str] = {
     "_file": "VARCHAR", "_file_hash": "VARCHAR", "_record": "BIGINT", "_offset": "BIGINT", "_bytes": "BLOB",
@@ -26,11 +27,8 @@ def quarantine_sql(judging: Judge, run_id: str) -> str:
     broken = ", ".join(f"CASE WHEN _broken & {bit} <> 0 THEN {text(name)} END" for name, bit in bits)
     reasons = [f"CASE WHEN _broken & {bit} <> 0 THEN {reason(contract, name)} END" for name, bit in bits]
     reasons += ["'discarded: ' || _discarded"]
-    first = (
-        "CASE " + " ".join(f"WHEN _broken & {bit} <> 0 THEN {text(name)}" for name, bit in bits) + " ELSE 'none' END"
-    )
     by = contract.partition.columns
-    return f"""SELECT {names(by) + ", " if by else ""}{", ".join(ORIGIN)}, _row AS "row", {first} AS first_rule,
+    return f"""SELECT {names(by) + ", " if by else ""}{", ".join(ORIGIN)}, _row AS "row", {judging.first_rule_sql()} AS first_rule,
             concat_ws(',', {broken}) AS rules, concat_ws('; ', {", ".join(reasons)}) AS reasons, {status_sql(judging)} AS status,
             {text(run_id)} AS run_id, {contract.version}::INTEGER AS contract_version, TIMESTAMP '{utc_now()}' AS quarantined_at
         FROM routed WHERE _fate = 'quarantined'"""
@@ -51,6 +49,6 @@ def reason(contract: Contract, name: str) -> str:
         return f"{text(', '.join(rule.columns))} || ' is not unique: ' || coalesce(_key_reason, '')"
     if not rule.columns:
         return text(f"{name}: expected {rule.expected}")
-    path = text(f'$."{contract.columns[rule.columns[0]].source}"')
+    path = json_path(contract.columns[rule.columns[0]].source)
     got = f"coalesce('`' || json_extract_string(_row, {path}) || '`', 'nothing')"
     return f"{text(f'{rule.columns[0]}: expected {rule.expected}, got ')} || {got}"

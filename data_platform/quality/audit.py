@@ -17,21 +17,22 @@ import duckdb
 from data_platform.contracts.model import Contract
 from data_platform.errors import KeyConflict, LoadFailed
 from data_platform.lake.hashing import HASH_ALGORITHM, content_hash_sql
-from data_platform.lake.lake import Audit, Lake, Slice, StagedFile
+from data_platform.lake.lake import Audit, Lake, Slice
 from data_platform.lake.ledger import utc_now
 from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult, kept
 from data_platform.lake.sql import ident, names, table_name, text
 from data_platform.lake.storage import storage_errors
 from data_platform.quality.bands import History
-from data_platform.quality.compiler import broken_mask
-from data_platform.quality.judging import Judge, committed_loads, in_partitions, refuse_taken_keys
+from data_platform.quality.compiler import Judge, broken_mask
 from data_platform.quality.measures import history_of, measure_sql, measured, verdicts
+from data_platform.quality.parents import judge_own_parents, lookups
 from data_platform.quality.python_rules import judge_in_python
+from data_platform.quality.races import KEY_RETRIES, committed_loads, refuse_taken_keys
+from data_platform.quality.raw_rows import in_partitions
 from data_platform.quality.recording import both, recording
 from data_platform.quality.results import rule_results, samples
 
 BLOCKING = ("quarantine", "fail", "merge")  # a mart has no quarantine: what may not be in it fails its partition
-KEY_RETRIES = 5
 OnDone = Callable[[Outcome], None]
 
 
@@ -114,6 +115,8 @@ def _judge(candidate: Candidate) -> None:
     con.execute("DROP VIEW IF EXISTS routed")
     judge_rows(con, candidate.judging, candidate.relation)
     _refuse_foreign_partitions(candidate)
+    partitions = [contract.partition.values(key) for key in candidate.keys]
+    judge_own_parents(con, candidate.judging, partitions, in_time=False)
     if contract.key and contract.key.scope == "table" and contract.partition.columns:
         _mark_taken_keys(candidate)
     row = ", ".join(f"{ident(name)} := {ident(name)}" for name in contract.columns)
@@ -127,15 +130,11 @@ def judge_rows(con: duckdb.DuckDBPyConnection, judging: Judge, relation: str) ->
     with a bit per rule, that of the key where a key is repeated within its scope."""
     contract = judging.contract
     cols = ", ".join(f"CAST({ident(c.name)} AS {c.duckdb_type}) AS {ident(c.name)}" for c in contract.columns.values())
-    lookups, joins = "", ""
-    for number, fk in enumerate(contract.foreign_keys):
-        parents = f"SELECT DISTINCT {ident(fk.to)} AS id FROM {table_name(fk.references).sql}"
-        joins += f" LEFT JOIN ({parents}) AS parent_{number} ON typed.{ident(fk.column)} = parent_{number}.id"
-        lookups += f", parent_{number}.id IS NOT NULL AS {ident(f'ref:{fk.column}')}"
+    found, joins = lookups(contract, in_time=False)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE judged AS
         WITH typed AS (SELECT {cols} FROM {relation}),
-        looked_up AS (SELECT typed.*{lookups} FROM typed {joins})
+        looked_up AS (SELECT typed.*{found} FROM typed {joins})
         SELECT {names(contract.columns)}, {broken_mask(judging.rules)} AS _broken FROM looked_up""")
     judge_in_python(con, contract, judging.rules)
     if contract.key:
@@ -267,16 +266,7 @@ def _replacements(candidate: Candidate, table: str, keys: Sequence[str], extra: 
     partitions = [candidate.contract.partition.values(key) for key in keys]
     wanted = in_partitions(candidate.contract, partitions)
     sql = f"SELECT {names(candidate.contract.columns)}{extra} FROM routed WHERE {wanted}"
-    files: list[StagedFile]
-    if candidate.contract.partition.dimensions:
-        files = candidate.lake.stage_many(candidate.con, table, sql)
-    else:
-        file = candidate.lake.stage(candidate.con, table, sql)
-        files = [file] if file else []
-    found: dict[str, list[StagedFile]] = {key: [] for key in keys}
-    for file in files:
-        found[candidate.contract.partition.key(file.partition)].append(file)
-    return [Slice(table, values, tuple(found[key])) for key, values in zip(keys, partitions, strict=True)]
+    return candidate.lake.stage_slices(candidate.con, table, sql, partitions)
 
 
 def _audit(candidate: Candidate, outcome: Outcome) -> Audit:

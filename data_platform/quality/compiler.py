@@ -1,4 +1,5 @@
-"""Compiles a contract to SQL text: a typed value per column, and per rule an expression that is TRUE where a row breaks it.
+"""Compiles a contract to SQL text: a typed value per column, per rule an expression that is TRUE where a row breaks it, and
+what the bits of broken rules mean.
 
 Only text is made here; nothing runs. pandera's checks give ibis expressions over an unbound table, ibis gives SQL,
 and sqlglot (ibis's own SQL parser) takes the one select expression out of it, so that all rules fit in one scan.
@@ -25,6 +26,7 @@ from data_platform.lake.sql import ident, text, texts
 
 _ZONED = r":[0-9]{2}([.][0-9]+)?\s*(Z|UTC|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)$"
 _PLAIN = r"^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([T ]+[0-9:.]+)?$"  # any other offset the cast would drop or shift by
+NO_RULE = "discarded"  # the first rule of a row that breaks none
 MAX_RULES = 62  # one bit each in a UBIGINT; two are for the key and for what was discarded
 
 
@@ -45,7 +47,67 @@ def compile_rules(contract: Contract) -> tuple[CompiledRule, ...]:
     rules = contract.row_rules
     if len(rules) > MAX_RULES:
         raise ContractError(f"`{contract.name}` has {len(rules)} rules; {MAX_RULES} fit in one pass.")
+    for rule in rules:
+        if rule.kind == "parse" and rule.action not in ("quarantine", "fail"):
+            raise ContractError(
+                f"`{contract.name}`: `{rule.name}` cannot have the action `{rule.action}`: a record that cannot be read has no values to accept.",
+                fix="use `quarantine` or `fail`",
+            )
     return tuple(CompiledRule(rule, bit, _broken(contract, rule)) for bit, rule in enumerate(rules))
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A contract ready to judge: its row rules, and the bit of its `key` rule."""
+
+    contract: Contract
+    rules: tuple[CompiledRule, ...]
+
+    @classmethod
+    def of(cls, contract: Contract) -> Judge:
+        return cls(contract, compile_rules(contract))
+
+    @property
+    def key_bit(self) -> int:
+        return 1 << len(self.rules)
+
+    @property
+    def discard_bit(self) -> int:
+        return self.key_bit << 1
+
+    @property
+    def set_aside(self) -> int:
+        """Bits that take a row out of the accepted ones."""
+        return mask_of(self.rules, "quarantine", "fail") | self.key_bit | self.discard_bit
+
+    @property
+    def held(self) -> int:
+        """Bits of the rules whose rows wait for a parent."""
+        return sum(
+            1 << rule.bit for rule in self.rules if rule.rule.foreign_key is not None and rule.rule.foreign_key.held
+        )
+
+    @property
+    def without_key(self) -> int:
+        """Bits that say that the record, or a part of its key, could not be read: such a row has no key that another
+        could share, even where the contract lets it in."""
+        key = self.contract.key.columns if self.contract.key else ()
+        return sum(
+            1 << rule.bit
+            for rule in self.rules
+            if rule.rule.kind == "parse" or (rule.rule.kind in ("cast", "not_null") and rule.rule.columns[0] in key)
+        )
+
+    def first_rule_sql(self) -> str:
+        """SQL for the first rule for which a row of `routed` is set aside; `discarded` where people did it alone."""
+        aside = [(name, bit) for name, bit in self.bits() if bit & self.set_aside]
+        broken = " ".join(f"WHEN _broken & {bit} <> 0 THEN {text(name)}" for name, bit in aside)
+        return f"CASE {broken} ELSE {text(NO_RULE)} END" if broken else text(NO_RULE)
+
+    def bits(self) -> list[tuple[str, int]]:
+        """Rule names with their bits, `key` last."""
+        found = [(rule.rule.name, 1 << rule.bit) for rule in self.rules]
+        return [*found, ("key", self.key_bit)] if self.contract.key else found
 
 
 def typed_value(column: Column) -> str:

@@ -12,8 +12,7 @@ from data_platform.contracts.model import Contract
 from data_platform.lake.hashing import content_hash_sql
 from data_platform.lake.sql import ident, names, table_name
 from data_platform.quality.aside import status_sql
-from data_platform.quality.compiler import mask_of
-from data_platform.quality.judging import Judge
+from data_platform.quality.compiler import Judge, mask_of
 from data_platform.quality.measures import measure_sql, measured
 
 NOTHING: Sequence[Any] = (None, None, None, "")
@@ -41,14 +40,15 @@ class Counts:
         fates, rest = (row[:8], row[8:]) if row else ((0,) * 8, (0,) * len(rules))
         accepted, quarantined, merged, flagged, warned, late, held, discarded = fates
         named = dict(zip(rules, rest[: len(rules)], strict=True))
-        values = measured(contract, rest[len(rules) :] if row else None)
+        values = measured(contract, rest[len(rules) :] or None)
         return cls(accepted, quarantined, merged, flagged, warned, late, held, discarded, named, values)
 
 
-def counts(con: duckdb.DuckDBPyConnection, judging: Judge) -> dict[str, Counts]:
-    """By partition key; a partition without rows is not among them."""
+def counts(con: duckdb.DuckDBPyConnection, judging: Judge, *, measures: bool = True) -> dict[str, Counts]:
+    """By partition key; a partition without rows is not among them. Without `measures` the values of the rows need not
+    be there."""
     rules = [name for name, _ in judging.bits()]
-    found = _per_partition(con, judging.contract, _counts_sql(judging))
+    found = _per_partition(con, judging.contract, _counts_sql(judging, measures))
     return {key: Counts.of(judging.contract, row, rules) for key, row in found.items()}
 
 
@@ -65,7 +65,7 @@ def _per_partition(con: duckdb.DuckDBPyConnection, contract: Contract, sql: str)
     return {contract.partition.key(dict(zip(by, row[:width], strict=False))): row[width:] for row in rows}
 
 
-def _counts_sql(judging: Judge) -> str:
+def _counts_sql(judging: Judge, measures: bool) -> str:
     rules, kept, left = judging.rules, "_fate = 'accepted'", "_fate <> 'quarantined'"
     late = sum(1 << rule.bit for rule in rules if rule.rule.kind == "late")
     # A row that is set aside is not flagged or warned of as well.
@@ -78,8 +78,8 @@ def _counts_sql(judging: Judge) -> str:
         SELECT {_lead(judging.contract)}, count_if({kept}), count_if(_fate = 'quarantined'), count_if(_fate = 'merged'),
             count_if({kept} AND _broken & {mask_of(rules, "flag")} <> 0), count_if({kept} AND _broken & {mask_of(rules, "warn")} <> 0),
             count_if({kept} AND _broken & {late} <> 0),
-            count_if(_fate = 'quarantined' AND {status_sql(judging)} = 'held'), count(_discarded){by_rule},
-            {measure_sql(judging.contract, kept)}
+            count_if(_fate = 'quarantined' AND {status_sql(judging)} = 'held'), count(_discarded){by_rule}
+            {f", {measure_sql(judging.contract, kept)}" if measures else ""}
         FROM routed GROUP BY ALL"""
 
 

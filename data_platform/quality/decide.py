@@ -10,9 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import duckdb
+import pyarrow as pa
 import sqlglot
 from sqlglot import expressions as exp
 
@@ -22,10 +22,13 @@ from data_platform.lake.lake import Lake
 from data_platform.lake.ledger import insert
 from data_platform.lake.patches import Action, PatchKind, action_row, has_patches, insert_patches, latest_patches
 from data_platform.lake.sql import ident, text
+from data_platform.quality.compiler import Judge
 from data_platform.quality.inbox import WAITING, Pick, Row, partitions
-from data_platform.quality.judging import Judge, in_partitions, judge, patched
+from data_platform.quality.judging import judge
+from data_platform.quality.raw_rows import identity, in_partitions, key_sql, patched, raw_rows
 from data_platform.quality.results import mask
 
+STATUS_AFTER: Mapping[PatchKind, str] = {"fix": "fixed", "discard": "discarded", "reopen": "open"}
 CHUNK_PARTITIONS = 100  # judged at once: bounded memory for any fix
 
 
@@ -51,7 +54,11 @@ def assignments(contract: Contract, texts: Sequence[str]) -> dict[str, str]:
             parsed = sqlglot.parse_one(f"UPDATE t SET {given}", read="duckdb")
         except sqlglot.errors.SqlglotError:
             parsed = None
-        sets = parsed.expressions if isinstance(parsed, exp.Update) and not parsed.args.get("where") else []
+        # Whatever else an UPDATE may have (FROM, WHERE, RETURNING …) would be left out in silence.
+        is_plain = isinstance(parsed, exp.Update) and not any(
+            found for part, found in parsed.args.items() if part not in ("this", "expressions")
+        )
+        sets = parsed.expressions if parsed is not None and is_plain else []
         if not sets or not all(isinstance(part, exp.EQ) and isinstance(part.this, exp.Column) for part in sets):
             raise UsageError(f"`--set {given}` is no assignment.", fix="write it as --set 'email = lower(trim(email))'")
         for part in sets:
@@ -66,15 +73,16 @@ def assignments(contract: Contract, texts: Sequence[str]) -> dict[str, str]:
 
 
 def propose(con: duckdb.DuckDBPyConnection, pick: Pick, sets: Mapping[str, str], shown_rows: int = 10) -> Proposal:
-    """Makes the temporary table `proposed` (`_hash`, `_number`, `_changes`), one row per record, and says what it would do under the contract
-    as it is now. In an expression a column is the text of the raw record, earlier fixes applied; its name is the
+    """Makes the temporary table `proposed` (`_hash`, `_number`, `_key`, `_changes`), one row per record, and says what it
+    would do under the contract as it is now. In an expression a column is the text of the raw record, earlier fixes applied; its name is the
     contract's. Raises `UsageError` with the engine's words for an expression that cannot be evaluated."""
     contract = pick.contract
     already = latest_patches(contract.name) if has_patches(con, contract.name) else None
     places = [contract.partition.values(key) for key in partitions(con, pick, WAITING)]
     within = in_partitions(contract, places) if places else "false"
-    raw = f"""FROM lake.raw.{ident(contract.table)} WHERE {within} AND (_file_hash, _record) IN (
-        SELECT (_file_hash, _record) FROM {pick.table} WHERE {pick.where} AND status <> 'discarded')"""
+    record = identity(contract)
+    picked = f"SELECT ({record}) FROM {pick.table} WHERE {pick.where} AND status <> 'discarded'"
+    raw = raw_rows(con, contract, f"{within} AND ({record}) IN ({picked})")
     columns = contract.columns.values()
     texts = ", ".join(f"{ident(column.source)} AS {ident(column.name)}" for column in columns)
     kept = _patched_columns(con, contract, already) if already else set()
@@ -88,8 +96,10 @@ def propose(con: duckdb.DuckDBPyConnection, pick: Pick, sets: Mapping[str, str],
     try:
         con.execute(f"""
             CREATE OR REPLACE TEMP TABLE proposed AS
-            WITH came AS (SELECT _file, _file_hash, _record, _defect, {texts} FROM ({patched(contract, raw, already)}))
-            SELECT DISTINCT ON (_file_hash, _record) _file, _file_hash AS _hash, _record AS _number, {differs} AS _differs,
+            WITH came AS (
+                SELECT _file, _file_hash AS _hash, _record AS _number, {key_sql(contract)} AS _key, _defect, {texts}
+                FROM ({patched(contract, raw, already)}))
+            SELECT DISTINCT ON (_hash, _number, _key) _file, _hash, _number, _key, {differs} AS _differs,
                 _defect IS NOT NULL AS _unreadable, to_json(struct_pack({changes})) AS _changes, {", ".join(ident(name) for name in sets)}, COLUMNS('^new:')
             FROM (SELECT *, {values} FROM came)""")
     except duckdb.Error as error:
@@ -97,7 +107,8 @@ def propose(con: duckdb.DuckDBPyConnection, pick: Pick, sets: Mapping[str, str],
         said = re.sub(r"'.*'|\".*\"", "'…'", str(error).splitlines()[0])
         raise UsageError(f"The fix cannot be evaluated: {said}", fix="try the expression with --dry-run") from None
     changed, unchanged, unreadable = con.execute("""
-        SELECT count_if(_differs AND NOT _unreadable), count_if(NOT _differs AND NOT _unreadable), count_if(_unreadable)
+        SELECT count(*) FILTER (_differs AND NOT _unreadable), count(*) FILTER (NOT _differs AND NOT _unreadable),
+            count(*) FILTER (_unreadable)
         FROM proposed""").fetchone() or (0, 0, 0)
     con.execute("DELETE FROM proposed WHERE _unreadable OR NOT _differs")
     accepted, still = _verdicts(con, pick, already)
@@ -112,21 +123,19 @@ def _patched_columns(con: duckdb.DuckDBPyConnection, contract: Contract, patches
 def _verdicts(con: duckdb.DuckDBPyConnection, pick: Pick, already: str | None) -> tuple[int, Mapping[str, int]]:
     """How many proposed rows would be accepted or merged, and the others by the first rule they break."""
     judging, contract = Judge.of(pick.contract), pick.contract
-    patches = (
-        "SELECT _hash AS file_hash, _number AS record, 'fix' AS kind, _changes AS changes, NULL AS reason FROM proposed"
-    )
+    patches = """SELECT _hash AS file_hash, _number AS record, _key AS partition_key, 'fix' AS kind, _changes AS changes,
+        NULL AS reason FROM proposed"""
     if already:
-        patches += f""" UNION ALL SELECT file_hash, record, kind, changes, reason FROM ({already}) AS known
-            WHERE (file_hash, record) NOT IN (SELECT (_hash, _number) FROM proposed)"""
-    bits = [(name, bit) for name, bit in judging.bits() if bit & judging.set_aside]
-    first = "CASE " + " ".join(f"WHEN _broken & {bit} <> 0 THEN {text(name)}" for name, bit in bits) + " END"
+        patches += f""" UNION ALL SELECT file_hash, record, partition_key, kind, changes, reason FROM ({already})
+            WHERE (file_hash, record, partition_key) NOT IN (SELECT (_hash, _number, _key) FROM proposed)"""
+    record = f"(_file_hash, _record, {key_sql(contract)})"
     keys, found = partitions(con, pick, WAITING), Counter[str | None]()
     for start in range(0, len(keys), CHUNK_PARTITIONS):
         chunk = [contract.partition.values(key) for key in keys[start : start + CHUNK_PARTITIONS]]
         judge(con, judging, chunk, patches)
         rows = con.execute(f"""
-            SELECT CASE WHEN _fate = 'quarantined' THEN {first} END AS _rule, count(DISTINCT (_file_hash, _record))
-            FROM routed WHERE (_file_hash, _record) IN (SELECT (_hash, _number) FROM proposed) GROUP BY 1""").fetchall()
+            SELECT CASE WHEN _fate = 'quarantined' THEN {judging.first_rule_sql()} END AS _rule, count(DISTINCT {record})
+            FROM routed WHERE {record} IN (SELECT (_hash, _number, _key) FROM proposed) GROUP BY 1""").fetchall()
         found.update(dict(rows))
     accepted = found.pop(None, 0)
     return accepted, {str(rule): count for rule, count in found.most_common()}
@@ -148,34 +157,36 @@ def _examples(con: duckdb.DuckDBPyConnection, contract: Contract, sets: Mapping[
 def fix(lake: Lake, con: duckdb.DuckDBPyConnection, pick: Pick, sets: Mapping[str, str], reason: str) -> Action:
     """Keeps what `propose` made as patches and marks the rows `fixed`. The next load of their partitions applies them."""
     detail = ", ".join(f"{name} = {sql}" for name, sql in sets.items())
-    rows = con.execute(
-        "SELECT _hash AS file_hash, _number AS record, _changes::VARCHAR AS changes FROM proposed"
-    ).fetch_arrow_table()
-    return _decide(lake, con, pick, "fix", rows, detail, reason)
+    rows = con.execute(f"""
+        SELECT _hash AS file_hash, _number AS record, _key AS partition_key, _changes::VARCHAR AS changes, any_value(rules) AS rules
+        FROM proposed JOIN {pick.table} ON _hash = _file_hash AND _number = _record AND _key = {key_sql(pick.contract)}
+        GROUP BY ALL""").fetch_arrow_table()
+    return decide(lake, pick, "fix", rows, detail, reason)
 
 
 def discard(lake: Lake, con: duckdb.DuckDBPyConnection, pick: Pick, reason: str) -> Action:
     """Marks the rows `discarded`, now and in every later load of their files; they stay where they are."""
     rows = con.execute(f"""
-        SELECT DISTINCT _file_hash AS file_hash, _record AS record, NULL::VARCHAR AS changes
-        FROM {pick.table} WHERE {pick.where} AND status <> 'discarded'""").fetch_arrow_table()
-    return _decide(lake, con, pick, "discard", rows, "", reason)
+        SELECT _file_hash AS file_hash, _record AS record, {key_sql(pick.contract)} AS partition_key,
+            NULL::VARCHAR AS changes, any_value(rules) AS rules
+        FROM {pick.table} WHERE {pick.where} AND status <> 'discarded' GROUP BY ALL""").fetch_arrow_table()
+    return decide(lake, pick, "discard", rows, "", reason)
 
 
-def _decide(
-    lake: Lake, con: duckdb.DuckDBPyConnection, pick: Pick, kind: PatchKind, rows: Any, detail: str, reason: str
-) -> Action:
-    action = Action(kind, pick.contract.name, len(rows), tuple(partitions(con, pick)), str(pick), detail, reason)
-    status = "fixed" if kind == "fix" else "discarded"
+def decide(lake: Lake, pick: Pick, kind: PatchKind, rows: pa.Table, detail: str, reason: str) -> Action:
+    """Keeps a patch for each of the rows (`file_hash`, `record`, `partition_key`, `changes`, `rules`) and gives those that
+    are in quarantine their status, in one commit. Nothing for no rows."""
+    places = sorted(set(rows.column("partition_key").to_pylist()))
+    action = Action(kind, pick.contract.name, len(rows), tuple(places), str(pick), detail, reason)
 
     def write(inside: duckdb.DuckDBPyConnection) -> None:
         inside.register("_decided", rows)
         try:
             insert(inside, "actions", [action_row(action)])
-            insert_patches(inside, action, kind, "SELECT file_hash, record, changes FROM _decided")
+            insert_patches(inside, action, kind, "FROM _decided")
             inside.execute(f"""
-                UPDATE {pick.table} SET status = {text(status)}
-                WHERE (_file_hash, _record) IN (SELECT (file_hash, record) FROM _decided)""")
+                UPDATE {pick.table} SET status = {text(STATUS_AFTER[kind])}
+                WHERE (_file_hash, _record, {key_sql(pick.contract)}) IN (SELECT (file_hash, record, partition_key) FROM _decided)""")
         finally:
             inside.unregister("_decided")
 

@@ -13,9 +13,13 @@ from data_platform.contracts.model import Contract, Rule
 from data_platform.errors import UsageError, did_you_mean
 from data_platform.lake.sql import ident, names, text, texts
 from data_platform.quality.aside import STATUSES
+from data_platform.quality.compiler import NO_RULE
+from data_platform.quality.raw_rows import identity
 from data_platform.quality.results import mask
 
 WAITING = ("open", "held", "fixed")
+RULELESS = (NO_RULE, "none")
+"""The first rule of rows that break none but were discarded; `none` is how it was called."""
 Row = dict[str, Any]
 
 
@@ -132,12 +136,12 @@ def counts(con: duckdb.DuckDBPyConnection, pick: Pick) -> Mapping[str, int]:
 
 def left(con: duckdb.DuckDBPyConnection, contract: Contract, version: int) -> int:
     """How many rows waited in this version of the lake and do so no more."""
-    table = Pick(contract).table
+    table, record = Pick(contract).table, identity(contract)
     waiting = f"status IN (SELECT unnest({texts(WAITING)}))"
     row = con.execute(f"""
         SELECT count(*) FROM (
-            SELECT _file_hash, _record FROM {table} AT (VERSION => {int(version)}) WHERE {waiting}
-            EXCEPT SELECT _file_hash, _record FROM {table} WHERE {waiting})""").fetchone()
+            SELECT {record} FROM {table} AT (VERSION => {int(version)}) WHERE {waiting}
+            EXCEPT SELECT {record} FROM {table} WHERE {waiting})""").fetchone()
     return int(row[0]) if row else 0
 
 

@@ -18,7 +18,7 @@ import duckdb
 
 from data_platform.contracts.model import Column
 from data_platform.errors import UsageError
-from data_platform.lake.sql import ident, text
+from data_platform.lake.sql import ident, json_path, text
 from data_platform.quality.compiler import typed_value
 
 SAMPLE_ROWS = 500_000
@@ -141,7 +141,7 @@ def _open_jsonl(_: duckdb.DuckDBPyConnection, path: Path) -> tuple[File, str]:
             names |= dict.fromkeys(found) if isinstance(found, dict) else {}
     if not names:
         raise UsageError(f"`{path.name}` has no line that is a JSON object.", fix="write one object per line")
-    paths = [text(f'$."{name}"') for name in names]
+    paths = [json_path(name) for name in names]
     chosen = ", ".join(f"json_extract_string(json, {at}) AS c{n}" for n, at in enumerate(paths))
     source = f"read_json_objects([{text(str(path))}], format='newline_delimited', ignore_errors=true)"
     return File(path, "jsonl", ",", "utf-8", tuple(names)), f"SELECT {chosen} FROM {source}"

@@ -21,29 +21,30 @@ from data_platform.contracts.partitioning import Values
 from data_platform.errors import ContractError, KeyConflict, LoadFailed, PlatformError
 from data_platform.lake.commit import Check
 from data_platform.lake.hashing import HASH_ALGORITHM
-from data_platform.lake.lake import Lake, Slice, StagedFile
+from data_platform.lake.lake import Lake, Slice
 from data_platform.lake.ledger import latest_loads, utc_now
-from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult, kept
+from data_platform.lake.outcomes import LoadRecord, Outcome, kept
 from data_platform.lake.patches import has_patches, latest_patches
 from data_platform.lake.sql import names, text
 from data_platform.lake.storage import storage_errors
 from data_platform.quality.aside import QUARANTINE_COLUMNS, quarantine_sql
 from data_platform.quality.bands import History
+from data_platform.quality.compiler import Judge
 from data_platform.quality.counting import NOTHING, Counts, counts, facts_of
-from data_platform.quality.judging import (
+from data_platform.quality.judging import chunks, judge
+from data_platform.quality.keys import drop_drafted, keep_drafted, later_holders
+from data_platform.quality.measures import history_of, verdicts
+from data_platform.quality.races import (
+    KEY_RETRIES,
     Inputs,
-    Judge,
-    chunks,
     committed_loads,
     inputs_of,
-    judge,
-    later_holders,
     refuse_stale_inputs,
     refuse_taken_keys,
 )
-from data_platform.quality.measures import history_of, verdicts
 from data_platform.quality.reconcile import Sums, raw_sums, reconciled
 from data_platform.quality.recording import both, recording
+from data_platform.quality.refusal import refusal
 from data_platform.quality.results import rule_results, samples
 
 STAGING_ORIGIN: Mapping[str, str] = {
@@ -51,8 +52,6 @@ STAGING_ORIGIN: Mapping[str, str] = {
 }  # fmt: skip
 log = logging.getLogger(__name__)
 CHUNK_PARTITIONS = 100
-LIMIT_MIN_ROWS = 50  # a share says little of a handful of rows
-KEY_RETRIES = 5
 
 OnDone = Callable[[Outcome], None]
 
@@ -168,41 +167,85 @@ def _attempt(job: Job, asked: list[str], unmoved: Collection[str]) -> tuple[list
     """Judges the partitions, and later ones that lose a key to them; commits them all, or names those that fail and
     commits none."""
     for attempt in range(KEY_RETRIES):
-        started = time.monotonic()
         seen, inputs = committed_loads(job.con, job.contract), inputs_of(job.con, job.contract)
-        keys = _judge(job, asked, unmoved)
-        outcomes = _count(job, keys, started)
-        bad = [outcome for outcome in outcomes if not outcome.committed]
-        if bad:
-            job.lake.record_failures([outcome.load for outcome in bad if outcome.partition_key in asked])
-            return [], bad
+        draft = Draft(job)
         try:
-            _commit(job, keys, outcomes, seen, inputs)
+            bad = _fill(draft, asked, unmoved)
+            if not bad:
+                _commit(job, draft, seen, inputs)
+                return list(draft.outcomes.values()), []
         except KeyConflict:
             if attempt == KEY_RETRIES - 1:
                 raise
             continue  # another load took a key first: judge again, against the table as it is now
-        return outcomes, []
+        finally:
+            draft.discard()
+        job.lake.record_failures([outcome.load for outcome in bad if outcome.partition_key in asked])
+        return [], bad
     raise AssertionError("unreachable")
 
 
-def _judge(job: Job, asked: list[str], unmoved: Collection[str]) -> list[str]:
-    """Judges, and returns the keys that were judged: those asked for and the later ones they draw in."""
-    contract, keys = job.contract, list(asked)
-    job.look_up(keys)
+def _fill(draft: Draft, asked: list[str], unmoved: Collection[str]) -> list[Outcome]:
+    """Judges and stages the partitions, and later ones that lose a key to them, some millions of rows at a time: a day
+    may take keys from all that follow. Returns the outcomes that fail; with the first of them it ends."""
+    job, contract = draft.job, draft.job.contract
+    job.look_up(asked)
     decided = latest_patches(contract.name) if has_patches(job.con, contract.name) else None
-    stay = set(unmoved)
-    while True:
-        judge(job.con, job.judging, job.values(keys), decided, job.values(sorted(stay)))
+    todo, stay = list(asked), set(unmoved)
+    while todo:
+        started, keys = time.monotonic(), next(chunks({key: job.read[key] for key in todo}, CHUNK_PARTITIONS))
+        judge(job.con, job.judging, job.values(keys), decided, job.values(sorted(stay)), draft.values)
         later = [contract.partition.key(place) for place in later_holders(job.con, contract)]
-        if not later:
-            return keys
         job.look_up(later)
-        keys += [key for key in later if key in job.read]
-        stay |= {key for key in later if key not in job.read}  # without raw rows there is nothing to judge
+        rawless = {key for key in later if key not in job.read}
+        if rawless:
+            stay |= rawless  # without raw rows there is nothing to judge: these keep their keys
+            continue
+        outcomes = _count(draft, keys, started)
+        bad = [outcome for outcome in outcomes if not outcome.committed]
+        if bad:
+            return bad
+        todo = [key for key in (*todo, *sorted(set(later) - set(todo))) if key not in keys]
+        draft.add(keys, outcomes, followed=bool(todo))
+        draft.drop(later)
+    return []
 
 
-def _commit(job: Job, keys: list[str], outcomes: Sequence[Outcome], seen: int, inputs: Inputs) -> None:
+@dataclass
+class Draft:
+    """What one attempt would commit, by partition key: outcomes, and slices whose files are staged."""
+
+    job: Job
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    slices: dict[str, list[Slice]] = field(default_factory=dict)
+
+    @property
+    def values(self) -> list[Values]:
+        return self.job.values(list(self.outcomes))
+
+    def add(self, keys: Sequence[str], outcomes: Sequence[Outcome], *, followed: bool) -> None:
+        """Takes in the partitions in `routed`; what is judged after them is judged beside them."""
+        for part in _staged(self.job, keys):
+            self.slices.setdefault(self.job.contract.partition.key(part.partition), []).append(part)
+        if followed:
+            keep_drafted(self.job.con, self.job.contract, anew=not self.outcomes)
+        self.outcomes.update({outcome.partition_key: outcome for outcome in outcomes})
+
+    def drop(self, keys: Sequence[str]) -> None:
+        """Forgets partitions that lost a key since: they are judged again."""
+        there = [key for key in keys if key in self.outcomes]
+        if there:
+            drop_drafted(self.job.con, self.job.contract, self.job.values(there))
+        for key in there:
+            del self.outcomes[key]
+            self.job.lake.discard([file for part in self.slices.pop(key) for file in part.files])
+
+    def discard(self) -> None:
+        """Removes the files of a draft that is not committed; a commit leaves none."""
+        self.job.lake.discard([file for parts in self.slices.values() for part in parts for file in part.files])
+
+
+def _staged(job: Job, keys: Sequence[str]) -> list[Slice]:
     contract, by = job.contract, job.contract.partition.columns
     flags = ", ".join(
         f"CASE WHEN _broken & {1 << r.bit} <> 0 THEN {text(r.rule.name)} END"
@@ -212,37 +255,33 @@ def _commit(job: Job, keys: list[str], outcomes: Sequence[Outcome], seen: int, i
     flag_text = f"NULLIF(concat_ws(',', {flags}), '')" if flags else "NULL::VARCHAR"
     accepted = f"""SELECT {names((*contract.columns, *by))}, _file, _file_hash, _record, {flag_text} AS _flags{"".join(f", {name}" for name in _unknown(contract))}
         FROM routed WHERE _fate = 'accepted'"""
-    staged = _stage(job, contract.name, accepted)
-    aside = _stage(job, f"quarantine.{contract.table}", quarantine_sql(job.judging, job.run_id))
-    slices = _slices(job, contract.name, keys, staged) + _slices(job, f"quarantine.{contract.table}", keys, aside)
+    aside, places = quarantine_sql(job.judging, job.run_id), job.values(keys)
+    slices = job.lake.stage_slices(job.con, contract.name, accepted, places)
+    return slices + job.lake.stage_slices(job.con, f"quarantine.{contract.table}", aside, places)
+
+
+def _commit(job: Job, draft: Draft, seen: int, inputs: Inputs) -> None:
+    contract, keys = job.contract, list(draft.outcomes)
+    slices = [part for parts in draft.slices.values() for part in parts]
+    loads = [outcome.load for outcome in draft.outcomes.values()]
     whole_table = contract.key is not None and contract.key.scope == "table"
     # Inside the transaction the ledger holds our own loads too.
-    check = partial(refuse_taken_keys, contract, job.values(keys), seen + len(outcomes)) if whole_table else None
-    loads = [outcome.load for outcome in outcomes]
+    check = partial(refuse_taken_keys, contract, draft.values, seen + len(loads)) if whole_table else None
     fresh = partial(refuse_stale_inputs, contract, keys, inputs)
+    # The commit removes the files itself when it fails, and knows when it cannot tell.
+    draft.slices = {}
     job.lake.commit(slices, loads, check=both(fresh, check, job.record), message=f"screen {contract.name}")
 
 
-def _stage(job: Job, table: str, sql: str) -> list[StagedFile]:
-    if job.contract.partition.dimensions:
-        return job.lake.stage_many(job.con, table, sql)
-    file = job.lake.stage(job.con, table, sql)
-    return [file] if file else []
-
-
-def _slices(job: Job, table: str, keys: Sequence[str], files: Sequence[StagedFile]) -> list[Slice]:
-    found: dict[str, list[StagedFile]] = {key: [] for key in keys}
-    for file in files:
-        found[job.contract.partition.key(file.partition)].append(file)
-    return [Slice(table, job.contract.partition.values(key), tuple(found[key])) for key in keys]
-
-
-def _count(job: Job, keys: Sequence[str], started: float) -> list[Outcome]:
+def _count(draft: Draft, keys: Sequence[str], started: float) -> list[Outcome]:
     """Counts fates and rules per partition out of `routed`, and judges the counts."""
+    job = draft.job
     counted, facts = counts(job.con, job.judging), facts_of(job.con, job.contract)
     shown = samples(job.con, job.contract, job.judging.bits())
     seconds = (time.monotonic() - started) / len(keys)
-    history = history_of(job.con, job.contract, keys)
+    history = history_of(job.con, job.contract, [*draft.outcomes, *keys])
+    for key, outcome in draft.outcomes.items():
+        history.add(key, outcome.load.measures)
     sums = raw_sums(job.con, job.contract, job.values(keys))
     found = []
     for key in sorted(keys):
@@ -272,7 +311,8 @@ def _outcome(
         *verdicts(contract, counts.measures, history, key, job.read[key]),
         *reconciled(contract, load, job.raw[key], sums),
     ]
-    cause = _refusal(job, load, counts.by_rule, judged)
+    why = refusal(contract, job.read[key], counts, judged)
+    cause = LoadFailed(f"`{contract.name}` `{key}`: {why.said}", fix=why.fix) if why else None
     if cause is None:
         history.add(key, counts.measures)
     results = (*rule_results(contract, counts.by_rule, load, shown, failed=cause is not None), *judged)
@@ -291,34 +331,6 @@ def _outcome(
             content_hash="",
         )
     return Outcome(load, results)
-
-
-def _refusal(job: Job, load: LoadRecord, counts: Mapping[str, int], judged: Sequence[RuleResult]) -> LoadFailed | None:
-    contract, where = job.contract, f"`{job.contract.name}` `{load.partition_key}`"
-    fates = load.rows_accepted + load.rows_quarantined + load.rows_merged
-    if fates != load.rows_read:
-        return LoadFailed(f"{where}: {load.rows_read} rows were read and {fates} accounted for; nothing was committed.",
-                          fix=f"load `raw.{contract.table}` again, then this partition")  # fmt: skip
-    for rule in contract.rules:
-        count = counts.get(rule.name, 0)
-        if rule.action == "fail" and count and not rule.threshold.passes(count, load.rows_read):
-            return LoadFailed(f"{where}: {count} rows break `{rule.name}` (expected {rule.expected}), whose action is `fail`.",
-                              fix="correct the file, load raw and then this partition again")  # fmt: skip
-        if rule.threshold.fails(count, load.rows_read):
-            return LoadFailed(f"{where}: {count} of {load.rows_read} rows break `{rule.name}`, more than its threshold {rule.threshold.fail_above}.",
-                              fix="correct the feed, or change the threshold in the contract")  # fmt: skip
-    for result in judged:
-        if result.action == "fail" and not result.passed:
-            return LoadFailed(f"{where}: `{result.rule}` expected {result.expected}; {result.actual}.",
-                              fix="correct the file, load raw and then this partition again")  # fmt: skip
-    # Rows that wait for their parent, or that somebody discarded, say nothing against the file.
-    bad = load.rows_quarantined - load.rows_held - load.rows_discarded
-    share = bad / load.rows_read if load.rows_read else 0.0
-    if share > contract.quarantine_limit and bad >= LIMIT_MIN_ROWS:
-        worst = max(counts, key=lambda name: counts[name])
-        return LoadFailed(f"{where}: {share:.0%} of {load.rows_read} rows would be quarantined (limit {contract.quarantine_limit:.0%}), most by `{worst}`.",
-                          fix="correct the feed, or raise `quarantine_limit` in the contract")  # fmt: skip
-    return None
 
 
 def _failed(job: Job, key: str, error: PlatformError, *, record: bool) -> Outcome:

@@ -7,10 +7,10 @@ import duckdb
 
 from data_platform.contracts.model import Column, Contract
 from data_platform.lake.patches import has_patches, latest_patches
-from data_platform.lake.sql import ident, names, table_name, text
+from data_platform.lake.sql import ident, json_path, names, table_name, text
 from data_platform.quality.compiler import raw_text, typed_value
 from data_platform.quality.inbox import key_of
-from data_platform.quality.judging import patched
+from data_platform.quality.raw_rows import identity, patched, raw_rows
 
 
 def freed(con: duckdb.DuckDBPyConnection, contract: Contract) -> dict[str, int]:
@@ -29,7 +29,7 @@ def freed(con: duckdb.DuckDBPyConnection, contract: Contract) -> dict[str, int]:
     same = " AND ".join(f"aside.{ident(name)} = kept.{ident(name)}" for name in contract.key.columns)
     rows = con.execute(f"""
         WITH texts AS (
-            SELECT {names(by) or "1 AS one"}, {raw} FROM lake.quarantine.{ident(contract.table)} WHERE rules = 'key'
+            SELECT {names(by) or "1 AS one"}, {raw} FROM lake.quarantine.{ident(contract.table)} WHERE rules = 'key' AND status <> 'discarded'
         ), aside AS (SELECT * EXCLUDE ({", ".join(ident(f"raw:{column.name}") for column in columns)}), {typed} FROM texts)
         SELECT {names(by) or "one"}, count(*) FROM aside
         WHERE NOT EXISTS (FROM {table_name(contract.name).sql} AS kept WHERE {same})
@@ -39,8 +39,9 @@ def freed(con: duckdb.DuckDBPyConnection, contract: Contract) -> dict[str, int]:
 
 def _raw(column: Column) -> str:
     """The text that the quarantined row has for the column, as `typed_value` reads it."""
-    path = text(f'$."{column.source}"')
-    return f"NULLIF(TRIM(json_extract_string(\"row\", {path})), '') AS {ident(f'raw:{column.name}')}"
+    return (
+        f"NULLIF(TRIM(json_extract_string(\"row\", {json_path(column.source)})), '') AS {ident(f'raw:{column.name}')}"
+    )
 
 
 def arrived(con: duckdb.DuckDBPyConnection, contract: Contract) -> list[str]:
@@ -54,9 +55,9 @@ def arrived(con: duckdb.DuckDBPyConnection, contract: Contract) -> list[str]:
     by = names(contract.partition.columns)
     for fk in held:
         child = contract.columns[fk.column]
-        waiting = f"""SELECT _file_hash, _record FROM lake.quarantine.{ident(contract.table)}
+        waiting = f"""SELECT {identity(contract)} FROM lake.quarantine.{ident(contract.table)}
             WHERE status = 'held' AND list_contains(string_split(rules, ','), {text(f"{fk.column}.exists")})"""
-        raw = f"FROM lake.raw.{ident(contract.table)} WHERE (_file_hash, _record) IN (SELECT (_file_hash, _record) FROM ({waiting}))"
+        raw = raw_rows(con, contract, f"({identity(contract)}) IN (SELECT ({identity(contract)}) FROM ({waiting}))")
         rows = con.execute(f"""
             WITH texts AS (SELECT row({by or "1"}) AS _place, {raw_text(child)} FROM ({patched(contract, raw, patches)}))
             SELECT DISTINCT _place FROM texts

@@ -13,9 +13,10 @@ import duckdb
 
 from data_platform.contracts.model import Contract
 from data_platform.lake.ledger import Load, loads_since
-from data_platform.lake.sql import ident, names, table_name
-from data_platform.quality.compiler import compile_rules, typed_value
-from data_platform.quality.judging import Judge, judge, typed_sql
+from data_platform.lake.sql import ident, names
+from data_platform.quality.compiler import Judge, compile_rules, typed_value
+from data_platform.quality.judging import judge, typed_sql
+from data_platform.quality.parents import parents_sql
 from data_platform.quality.python_rules import broken_ids
 
 SAMPLE_ROWS = 500_000
@@ -93,7 +94,7 @@ def _seconds(con: duckdb.DuckDBPyConnection, contract: Contract, chosen: list[st
     if not chosen:
         return {}
     partitions = [contract.partition.values(key) for key in chosen]
-    con.execute(f"CREATE OR REPLACE TEMP TABLE weighed AS {typed_sql(contract, partitions)}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE weighed AS {typed_sql(con, contract, partitions)}")
     nothing = _timed(con, "SELECT count(*) FROM weighed")
     found = {}
     for compiled in compile_rules(contract):
@@ -102,8 +103,9 @@ def _seconds(con: duckdb.DuckDBPyConnection, contract: Contract, chosen: list[st
         what = typed_value(contract.columns[rule.columns[0]]) + " IS NULL" if rule.kind == "cast" else compiled.broken
         found[rule.name] = max(_timed(con, f"SELECT count_if({what}) FROM weighed") - nothing, 0.0)
     for fk in contract.foreign_keys:
-        parents = f"(SELECT DISTINCT {ident(fk.to)} AS id FROM {table_name(fk.references).sql})"
-        joined = f"SELECT count(p.id) FROM weighed LEFT JOIN {parents} AS p ON weighed.{ident(fk.column)} = p.id"
+        joined = (
+            f"SELECT count(p.id) FROM weighed LEFT JOIN ({parents_sql(fk)}) AS p ON weighed.{ident(fk.column)} = p.id"
+        )
         found[f"{fk.column}.exists"] += max(_timed(con, joined) - nothing, 0.0)
     if contract.key:
         grouped = f"SELECT 1 FROM weighed GROUP BY {names(contract.key.columns)} HAVING count(*) > 1"

@@ -15,7 +15,7 @@ import duckdb
 
 from data_platform.contracts.model import Contract
 from data_platform.errors import SourceError
-from data_platform.lake.sql import ident, text
+from data_platform.lake.sql import ident, json_path, text
 from data_platform.lake.storage import storage_errors
 from data_platform.sources import reader_csv as csv
 from data_platform.sources import reader_jsonl as jsonl
@@ -61,7 +61,7 @@ class FileRead:
 
     def _value(self, column: str) -> str:
         """The column's text; under another header the reader kept it among the extra columns."""
-        others = [f"json_extract_string(_extra, {_path(alias)})" for alias in self.aliases.get(column, ())]
+        others = [f"json_extract_string(_extra, {json_path(alias)})" for alias in self.aliases.get(column, ())]
         return f"coalesce({', '.join([ident(column), *others])}) AS {ident(column)}" if others else ident(column)
 
     @property
@@ -71,10 +71,6 @@ class FileRead:
             return "_extra"
         left = f"nullif(json_merge_patch(_extra, {text(json.dumps(known))})::VARCHAR, '{{}}')"
         return f"CASE WHEN _extra IS NOT NULL THEN {left} END"
-
-
-def _path(name: str) -> str:
-    return text(f'$."{name}"')
 
 
 def read_feed(

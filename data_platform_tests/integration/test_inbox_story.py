@@ -102,3 +102,8 @@ def test_fixed_rows_end_where_a_clean_feed_would_have_ended_and_stay_there(home:
         assert [row | {"since": None} for row in now] == [row | {"since": None} for row in waiting]
     actions = platform("query", "SELECT action, rows, reason FROM lake.ops.actions ORDER BY made_at")
     assert [(row["action"], row["rows"]) for row in actions] == [("fix", broken), ("replay", good), ("replay", 0)]
+    reopened = platform("quarantine", "reopen", "payments", "--action", fixed["action"], "--reason", "a wrong guess")
+    assert (reopened["rows"], reopened["accepted_by_now"]) == (broken, good)
+    again = platform("quarantine", "replay", "payments", "--rule", "method.isin")
+    assert again["moved"] == 0 and again["after"]["open"] == again["before"]["open"] + good
+    assert str(BROKEN) in again["downstream"] and _published(platform) == clean[1], "the marts are named, not built"

@@ -72,6 +72,26 @@ def test_a_mart_day_is_stale_when_a_later_load_touched_it_or_left_it(
     assert stale() == [TUE, WED]
 
 
+def test_a_mart_without_partitions_is_stale_when_a_run_changed_rows_after_the_version_it_was_built_from(
+    lake: Lake, con: duckdb.DuckDBPyConnection
+) -> None:
+    def stale(*runs: str) -> bool:
+        return ledger.is_stale(con, "marts.m", ["staging.s"], runs or ("run",))
+
+    record(lake, "staging.s", "2026-01-06", content_hash="one")
+    assert stale() and not stale("another run"), "never built"
+    (load,) = ledger.latest_loads(con, "staging.s")
+    record(lake, "marts.m", "", built_from=load.snapshot_id)
+    assert not stale()
+    record(lake, "staging.s", "2026-01-06", content_hash="one")
+    assert not stale(), "the same rows"
+    record(lake, "staging.s", "2026-01-06", content_hash="two")
+    record(lake, "marts.m", "", built_from=load.snapshot_id)
+    assert stale(), "built of an earlier version, if later"
+    record(lake, "marts.m", "")
+    assert not stale()
+
+
 def test_the_latest_audit_of_a_load_counts(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     lake.record_audits([Audit("marts.m", "a", "load-1", True)])
     lake.record_audits([Audit("marts.m", "a", "load-1", False, ("n.ge",)), Audit("marts.other", "a", "load-2", True)])

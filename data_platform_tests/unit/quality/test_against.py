@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from data_platform.contracts.measures import Threshold, distinct_count, row_count
 from data_platform.contracts.model import Contract, Key, column
 from data_platform.contracts.registry import contract
 from data_platform.quality import judging
@@ -77,10 +80,28 @@ def test_partitions_are_judged_in_chunks_and_progress_is_told(lake, land, monkey
     assert (found.rows, found.to_accept, told) == (6, 1, [(0, 2), (1, 2), (2, 2)])
 
 
-def test_a_partition_that_would_not_commit_is_named(lake, land):
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"actions": {"country_code.isin": "fail", "email.matches": "flag"}}, "whose action is `fail`"),
+        ({"actions": {"country_code.isin": "fail"}}, "1 rows break `country_code.isin`"),
+        ({"thresholds": {"email.matches": Threshold(fail_above=0.1)}}, "more than its threshold 0.1"),
+        ({"measures": (row_count(at_least=3, action="fail"),)}, "`row_count` expected rows at least 3; rows: 2"),
+        ({"measures": (distinct_count("country_code", at_least=2, action="fail"),)}, "expected different values"),
+    ],
+)  # fmt: skip
+def test_a_partition_that_would_not_commit_is_named_whether_its_rows_move_or_not(lake, land, changed, said):
     load(lake, land)
-    found = judged(lake, replace(CUSTOMERS, actions={"country_code.isin": "fail", "email.matches": "flag"}))
-    assert found.refused == [{"partition": DAY, "why": "1 rows break a rule whose action is `fail`"}]
+    stated = replace(CUSTOMERS, **changed)
+    found = judged(lake, stated)
+    refused = {
+        outcome.partition_key: outcome.load.error
+        for outcome in screen(lake, stated, [DAY, NEXT], "try")
+        if not outcome.committed
+    }
+    assert DAY in refused and said in refused[DAY]
+    assert {row["partition"] for row in found.refused} == set(refused), "as the load itself refuses them"
+    assert all(str(row["why"]) in refused[str(row["partition"])] for row in found.refused)
 
 
 def test_a_table_that_was_never_loaded_has_no_difference(lake, land):

@@ -161,6 +161,8 @@ def test_the_summary_counts_by_rule_and_status(lake, land):
         ("email", "is no assignment"),
         ("emial = 'x'", "Did you mean `email`?"),
         ("email = 'x' WHERE true", "is no assignment"),
+        ("email = y.email FROM lake.staging.customers AS y", "is no assignment"),
+        ("email = 'x' RETURNING email", "is no assignment"),
         ("email = 'x'; DROP TABLE t", "is no assignment"),
     ],
 )
