@@ -7,7 +7,6 @@ here, and events are most of what a backfill of many small partitions costs (doc
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 
-from data_platform.settings import get_settings
+from data_platform.settings import get_settings, set_unless_stated
 
 KEPT_RUNS = 8
 """Runs whose files are kept open, those used last. A web server reads the files of thousands of runs."""
@@ -38,7 +37,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: Any = None) -> None:
         self._runs: OrderedDict[str, sa.Engine] = OrderedDict()
         # Dagster's own switch, which it reads when it stores an event; without it events come one by one.
-        os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(BATCH_SIZE))
+        set_unless_stated("DAGSTER_EVENT_BATCH_SIZE", str(BATCH_SIZE))
         super().__init__(base_dir, inst_data)
 
     @classmethod

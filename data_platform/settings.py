@@ -92,3 +92,8 @@ def load_settings(**overrides: object) -> Settings:
 def get_settings() -> Settings:
     """The settings of this process. Tests that change the environment call `get_settings.cache_clear()`."""
     return load_settings()
+
+
+def set_unless_stated(variable: str, value: str) -> None:
+    """Sets another tool's variable for this process and its children, unless the user has set it."""
+    os.environ.setdefault(variable, value)

@@ -18,8 +18,8 @@ from data_platform.contracts.partitioning import Values
 from data_platform.lake.outcomes import LoadRecord, RuleResult
 from data_platform.lake.sql import ident, names
 from data_platform.quality.compiler import raw_text, typed_value
-from data_platform.quality.raw_rows import in_partitions
 from data_platform.quality.measures import partition_result
+from data_platform.quality.raw_rows import in_partitions
 
 Sum = tuple[Decimal | float | None, int]
 """A column's sum over the records of a partition, and how many of its texts are no numbers."""

@@ -11,7 +11,7 @@ from data_platform.contracts.model import Key, column
 from data_platform.contracts.registry import contract
 from data_platform.errors import KeyConflict
 from data_platform.quality import screening
-from data_platform.quality.judging import refuse_taken_keys
+from data_platform.quality.races import refuse_taken_keys
 from data_platform.quality.screening import screen
 from data_platform.quality.second_look import freed
 
