@@ -6,6 +6,7 @@ dbt attaches with the same functions (`dbt_plugin.py`), so that both see one lak
 from __future__ import annotations
 
 import importlib
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import duckdb
 
 from data_platform.errors import CatalogError, LakeError, SettingsError
+from data_platform.lake.owners import mark
 from data_platform.lake.sql import text
 from data_platform.settings import Settings
 
@@ -178,11 +180,13 @@ def extension_path(name: str) -> Path:
 
 
 def engine_config(settings: Settings) -> dict[str, str | bool | int | float | list[str]]:
-    """What every engine is opened with. A missing table must not resolve to a Python variable, so replacement scans
-    are off; nothing is installed or downloaded."""
+    """What one engine is opened with. A missing table must not resolve to a Python variable, so replacement scans
+    are off; nothing is installed or downloaded. Each engine spills into a folder of its own: two that share one take each
+    other's blocks, and crash."""
+    spill = f"spill-{mark(settings.lake_dir)}-{uuid.uuid4().hex[:8]}"
     config: dict[str, str | bool | int | float | list[str]] = {
         "python_enable_replacements": False, "autoinstall_known_extensions": False, "autoload_known_extensions": False,
-        "temp_directory": str(settings.home / "tmp"),
+        "temp_directory": str(settings.home / "tmp" / spill),
     }  # fmt: skip
     if settings.memory:
         config["memory_limit"] = settings.memory
