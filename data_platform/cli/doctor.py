@@ -18,9 +18,11 @@ from data_platform.lake.lake import get_lake
 from data_platform.lake.ledger import latest_loads
 from data_platform.lake.publish import published_views
 from data_platform.lake.sql import text
+from data_platform.lake.upkeep import find_orphans
 from data_platform.settings import PROJECT_ROOT, Settings, load_settings
 
 LOW_DISK = 1 << 30
+MUCH_ORPHANED = 64 << 20
 SHOWN = 5
 BUILD = "data-platform backfill 'group:marts or group:published'"
 LOCK = PROJECT_ROOT / "requirements.lock"
@@ -220,6 +222,18 @@ def check_files(_: Settings) -> Iterator[Check]:
         yield Check("files", True, f"{len(files)} data files are there")
 
 
+def check_orphans(_: Settings) -> Iterator[Check]:
+    """Files of writers that died before they committed: harmless, but for the space."""
+    lake = get_lake()
+    if not lake.attachment.exists():
+        return
+    with lake.connect(read_only=True) as con:
+        found = find_orphans(lake, con)
+    said = f"{len(found.files)} files of dead writers, {found.size / (1 << 20):.1f} MB"
+    small = found.size < MUCH_ORPHANED
+    yield Check("orphans", small, said, "" if small else "data-platform upkeep")
+
+
 def check_dagster(settings: Settings) -> Iterator[Check]:
     yaml = settings.dagster_dir / "dagster.yaml"
     yield Check("dagster.yaml", yaml.exists(), str(yaml), "" if yaml.exists() else "data-platform init")
@@ -276,6 +290,6 @@ def check_marts(settings: Settings) -> Iterator[Check]:
 
 
 HERE = (
-    check_python, check_versions, check_home, check_disk, check_catalog, check_gate, check_files, check_loads,
-    check_set_aside, check_views, check_dagster, check_dbt,
+    check_python, check_versions, check_home, check_disk, check_catalog, check_gate, check_files, check_orphans,
+    check_loads, check_set_aside, check_views, check_dagster, check_dbt,
 )  # fmt: skip
