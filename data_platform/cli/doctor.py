@@ -58,7 +58,7 @@ def examine() -> list[Check]:
     except PlatformError as error:
         return [Check("settings", False, error.message, error.fix or "")]
     found = [Check("settings", True, f"PLATFORM_HOME is {settings.home}")]
-    for make in (*HERE, check_definitions, check_marts):
+    for make in (*HERE, check_runs, check_definitions, check_marts):
         found += safely(make, settings)
     return found
 
@@ -254,6 +254,18 @@ def check_dbt(_: Settings) -> Iterator[Check]:
     yield Check(
         "dbt", project.exists(), str(project), "" if project.exists() else "restore the folder dbt/ of the repository"
     )
+
+
+def check_runs(settings: Settings) -> Iterator[Check]:
+    """Runs that Dagster shows as running and that nobody works on."""
+    from data_platform.cli.home import left_running
+
+    stuck = left_running(settings)
+    for run_id, cause in stuck:
+        fix = "the next data-platform backfill reports it failed, as does the daemon (make ui)"
+        yield Check("runs", False, f"run {run_id} is shown as running. {cause}", fix)
+    if not stuck:
+        yield Check("runs", True, "no run is left without its process")
 
 
 def check_definitions(_: Settings) -> Iterator[Check]:

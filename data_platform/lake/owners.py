@@ -6,6 +6,7 @@ Upkeep asks here before it removes anything. What a file holds is not known here
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
 import re
 import shutil
@@ -13,10 +14,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
@@ -36,13 +35,13 @@ def writers_folder(lake_dir: Path) -> Path:
 
 
 def mark(lake_dir: Path) -> str:
-    """The mark of this process among the writers of a lake (12 hex digits): part of the names of its files until the end
-    of the process. Raises `StorageError`."""
+    """The mark of this process among the writers of a lake (12 hex digits, six of them the machine's): part of the names
+    of its files until the end of the process. Raises `StorageError`."""
     folder = writers_folder(lake_dir)
     with _guard:
         if folder not in _held:
-            found = uuid.uuid4().hex[:12]
-            lock = FileLock(folder / f"{_host()}-{found}.lock", thread_local=False)
+            found = _host() + uuid.uuid4().hex[:6]
+            lock = FileLock(folder / f"{found}.lock", thread_local=False)
             with storage_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
                 lock.acquire(timeout=0)
@@ -56,26 +55,31 @@ def mark_in(name: str) -> str | None:
     return found.group(1) if found else None
 
 
+def is_dead(lake_dir: Path, found: str) -> bool:
+    """Whether the process of this mark has ended. Only one of this machine can be known dead: a free lock of another may
+    mean that the mount carries no locks."""
+    return found.startswith(_host()) and _is_free(writers_folder(lake_dir) / f"{found}.lock")
+
+
 def is_abandoned(lake_dir: Path, path: Path) -> bool:
-    """Whether nobody will come back for this uncommitted file or folder. A process of this machine is asked through its lock.
-    A free lock of another machine may mean that the mount carries no locks, and a name without a mark a writer that is
-    not ours: they have a day."""
+    """Whether nobody will come back for this uncommitted file or folder. What a process of another machine made, and what
+    has no mark and so a maker that is not ours, has a day."""
     found = mark_in(path.name)
-    locks = list(writers_folder(lake_dir).glob(f"*-{found}.lock")) if found else []
-    if any(not _is_free(lock) for lock in locks):
-        return False
-    if found and all(_is_of_this_host(lock) for lock in locks):
+    if found and is_dead(lake_dir, found):
         return True
-    with suppress(FileNotFoundError):
-        return time.time() - path.stat().st_mtime > FOREIGN_SECONDS
-    return False
+    if found and not _is_free(writers_folder(lake_dir) / f"{found}.lock"):
+        return False
+    try:
+        return not (found or "").startswith(_host()) and time.time() - path.stat().st_mtime > FOREIGN_SECONDS
+    except FileNotFoundError:
+        return False
 
 
-def forget_dead(lake_dir: Path, marks_in_use: Iterable[str | None] = ()) -> int:
-    """Removes the locks of dead writers, but for those whose files are still there, and returns how many."""
-    kept, gone = set(marks_in_use), 0
+def forget_dead(lake_dir: Path) -> int:
+    """Removes the locks that nobody holds, and returns how many."""
+    gone = 0
     for lock in writers_folder(lake_dir).glob("*.lock"):
-        if lock.stem.rpartition("-")[2] not in kept and _is_free(lock):
+        if _is_free(lock):
             lock.unlink(missing_ok=True)
             gone += 1
     return gone
@@ -97,14 +101,13 @@ def sweep(folder: Path) -> list[Path]:
 
 
 def _host() -> str:
-    return quote(socket.gethostname(), safe="")[:100]
-
-
-def _is_of_this_host(lock: Path) -> bool:
-    return lock.stem.rpartition("-")[0] == _host()
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 
 
 def _is_free(lock: Path) -> bool:
+    """Whether no process holds the lock; one that is gone was let go by its process, or swept after that had died."""
+    if not lock.exists():
+        return True
     try:
         with FileLock(lock, timeout=0):
             return True

@@ -85,7 +85,7 @@ def sweep_orphans(lake: Lake, con: duckdb.DuckDBPyConnection, *, dry_run: bool =
             raise CatalogError("The commit gate was lost: nothing was removed.", fix="data-platform upkeep")
         for file in found.files:
             file.unlink(missing_ok=True)
-    owners.forget_dead(lake.settings.lake_dir, [owners.mark_in(path.name) for path in found.waiting])
+    owners.forget_dead(lake.settings.lake_dir)
     return found
 
 
