@@ -6,6 +6,7 @@ import multiprocessing as mp
 import os
 import random
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -85,6 +86,8 @@ class Chaos:
         # Workers are forked from one process that has imported everything and opened nothing.
         self.context = mp.get_context("forkserver")
         self.context.set_forkserver_preload(PRELOADED)
+        # Python would tell people of the semaphores that the dead did not give back; it frees them all the same.
+        sys.warnoptions.append("ignore:resource_tracker")
 
     def run(self, seconds: float, kills: int | None = None) -> Result:
         """Kills until the time is up or so many kills are done, and asks the laws one last time."""
