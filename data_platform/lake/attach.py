@@ -17,6 +17,7 @@ import duckdb
 from data_platform.errors import CatalogError, LakeError, SettingsError
 from data_platform.lake.owners import mark
 from data_platform.lake.sql import text
+from data_platform.lake.storage import storage_errors
 from data_platform.settings import Settings
 
 SECRET = "lake_catalog"
@@ -179,14 +180,21 @@ def extension_path(name: str) -> Path:
     return path
 
 
+def _spill_folder(settings: Settings) -> Path:
+    """Where one engine puts what does not fit into memory; it makes and removes the folder, but not those above it. Two
+    engines that share one take each other's blocks, and crash."""
+    above = settings.home / "tmp"
+    with storage_errors(above):
+        above.mkdir(parents=True, exist_ok=True)
+    return above / f"spill-{mark(settings.lake_dir)}-{uuid.uuid4().hex[:8]}"
+
+
 def engine_config(settings: Settings) -> dict[str, str | bool | int | float | list[str]]:
     """What one engine is opened with. A missing table must not resolve to a Python variable, so replacement scans
-    are off; nothing is installed or downloaded. Each engine spills into a folder of its own: two that share one take each
-    other's blocks, and crash."""
-    spill = f"spill-{mark(settings.lake_dir)}-{uuid.uuid4().hex[:8]}"
+    are off; nothing is installed or downloaded."""
     config: dict[str, str | bool | int | float | list[str]] = {
         "python_enable_replacements": False, "autoinstall_known_extensions": False, "autoload_known_extensions": False,
-        "temp_directory": str(settings.home / "tmp" / spill),
+        "temp_directory": str(_spill_folder(settings)),
     }  # fmt: skip
     if settings.memory:
         config["memory_limit"] = settings.memory
