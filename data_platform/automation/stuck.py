@@ -83,7 +83,7 @@ def _lives(pid: int, since: float) -> bool:
     """Whether the process that had this number at that time is there still."""
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= since + CLOCK_SECONDS
+        return bool(process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= since + CLOCK_SECONDS)
     except psutil.NoSuchProcess:
         return False
 

@@ -187,6 +187,8 @@ def readers_see(con: duckdb.DuckDBPyConnection) -> tuple[set[int], list[Violatio
 
 def _published(con: duckdb.DuckDBPyConnection) -> Iterator[Violation]:
     views = published_views(con)
+    for table in sorted(set(_PUBLISHED) - {view.table for view in views}):
+        yield Violation("readers", f"`published.{table}` shows no version")
     for view in views:
         if view.problem:
             yield Violation("readers", f"`published.{view.table}`: {view.problem}")
