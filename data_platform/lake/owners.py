@@ -115,7 +115,7 @@ def _is_free(lock: Path) -> bool:
         return False
 
 
-def _leave() -> None:
+def let_go() -> None:
     """A process that ends leaves no lock; what it staged and did not commit is then nobody's."""
     with _guard:
         for _, lock in _held.values():
@@ -132,5 +132,5 @@ def _forget() -> None:
     _held.clear()
 
 
-atexit.register(_leave)
+atexit.register(let_go)
 os.register_at_fork(after_in_child=_forget)
