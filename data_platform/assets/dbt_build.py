@@ -22,6 +22,7 @@ from data_platform.errors import ContractError
 from data_platform.lake.lake import Lake
 from data_platform.lake.ledger import loads_since
 from data_platform.lake.outcomes import LoadRecord, Outcome
+from data_platform.lake.points import reached
 from data_platform.lake.sql import ident, text
 from data_platform.quality.audit import build_mart
 
@@ -121,7 +122,9 @@ def _build_span(
     outcomes: dict[str, list[Outcome]] = {}
     failed: dict[str, set[str]] = {}
     models = [model for model in stated if model not in causes]
+    reached("before dbt model")
     with built(lake.settings, models, variables, dbt_dir, version) as candidates:
+        reached("after dbt model")
         causes |= {
             model: f"{cause}. Fix: correct dbt/models, then build it again"
             for model, cause in candidates.failed.items()

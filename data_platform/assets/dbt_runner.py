@@ -19,9 +19,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from data_platform.errors import ContractError, LoadFailed
+from data_platform.lake.owners import sweep
 from data_platform.lake.storage import redact, storage_errors
 from data_platform.settings import PROJECT_ROOT, Settings
 
@@ -86,20 +87,6 @@ def built(
         shutil.rmtree(folder, ignore_errors=True)
         lock.release()
         folder.with_suffix(".lock").unlink(missing_ok=True)
-
-
-def sweep(folder: Path) -> list[Path]:
-    """Removes what killed builds left in `folder`, and returns it. A build that lives holds its lock."""
-    gone = []
-    for lock in folder.glob("*.lock"):
-        try:
-            with FileLock(lock, timeout=0):
-                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-                lock.unlink(missing_ok=True)
-                gone.append(lock.with_suffix(""))
-        except Timeout:
-            continue
-    return gone
 
 
 def _build(

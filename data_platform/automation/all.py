@@ -12,6 +12,7 @@ from data_platform.automation.freshness import freshness_sensor
 from data_platform.automation.held import held_sensor
 from data_platform.automation.marts import mart_sensor
 from data_platform.automation.schedules import daily_load, daily_schedule
+from data_platform.automation.stuck import stuck_sensor
 
 JOBS = (daily_load,)
 SCHEDULES: Sequence[dg.ScheduleDefinition] = (daily_schedule,)
@@ -22,4 +23,5 @@ SENSORS: Sequence[dg.SensorDefinition] = (
     freshness_sensor,
     run_failure_sensor,
     check_failure_sensor,
+    stuck_sensor,
 )

@@ -108,6 +108,37 @@ def doctor(format: FormatOption = Format.table) -> None:
 
 
 @command(app)
+def upkeep(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what there is to do and do nothing.")] = False,
+    keep_days: Annotated[
+        int, typer.Option("--keep-days", min=1, help="Versions so young stay; published ones always do.")
+    ] = 30,
+    format: FormatOption = Format.table,
+) -> None:
+    """Remove what dead writers left, merge small files, expire old versions that nobody shows."""
+    from data_platform.cli.upkeep import upkeep_command
+
+    upkeep_command(get_settings(), keep_days, dry_run=dry_run, form=format)
+
+
+@command(app)
+def chaos(
+    seconds: Annotated[int, typer.Option("--seconds", min=1, help="How long to go on killing.")] = 120,
+    seed: Annotated[int | None, typer.Option("--seed", help="The same seed kills at the same points.")] = None,
+    kills: Annotated[int | None, typer.Option("--kills", min=1, help="Stop after so many.")] = None,
+    catalog: Annotated[
+        str | None,
+        typer.Option("--catalog", metavar="URL", help="An empty scratch database; never your own catalog."),
+    ] = None,
+    format: FormatOption = Format.table,
+) -> None:
+    """Kill loading processes on purpose, in a throw-away home, and check that nothing is torn, lost or doubled."""
+    from data_platform.cli.chaos import chaos_command
+
+    chaos_command(get_settings(), seconds, seed, kills, catalog, format)
+
+
+@command(app)
 def sample(
     start: Annotated[
         str | None, typer.Option("--start", metavar="DAY", help="First day; default: so that the last is yesterday.")

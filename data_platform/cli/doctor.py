@@ -18,9 +18,11 @@ from data_platform.lake.lake import get_lake
 from data_platform.lake.ledger import latest_loads
 from data_platform.lake.publish import published_views
 from data_platform.lake.sql import text
+from data_platform.lake.upkeep import find_orphans
 from data_platform.settings import PROJECT_ROOT, Settings, load_settings
 
 LOW_DISK = 1 << 30
+MUCH_ORPHANED = 64 << 20
 SHOWN = 5
 BUILD = "data-platform backfill 'group:marts or group:published'"
 LOCK = PROJECT_ROOT / "requirements.lock"
@@ -56,7 +58,7 @@ def examine() -> list[Check]:
     except PlatformError as error:
         return [Check("settings", False, error.message, error.fix or "")]
     found = [Check("settings", True, f"PLATFORM_HOME is {settings.home}")]
-    for make in (*HERE, check_definitions, check_marts):
+    for make in (*HERE, check_runs, check_definitions, check_marts):
         found += safely(make, settings)
     return found
 
@@ -220,6 +222,18 @@ def check_files(_: Settings) -> Iterator[Check]:
         yield Check("files", True, f"{len(files)} data files are there")
 
 
+def check_orphans(_: Settings) -> Iterator[Check]:
+    """Files of writers that died before they committed: harmless, but for the space."""
+    lake = get_lake()
+    if not lake.attachment.exists():
+        return
+    with lake.connect(read_only=True) as con:
+        found = find_orphans(lake, con)
+    said = f"{len(found.files)} files of dead writers, {found.size / (1 << 20):.1f} MB"
+    small = found.size < MUCH_ORPHANED
+    yield Check("orphans", small, said, "" if small else "data-platform upkeep")
+
+
 def check_dagster(settings: Settings) -> Iterator[Check]:
     yaml = settings.dagster_dir / "dagster.yaml"
     yield Check("dagster.yaml", yaml.exists(), str(yaml), "" if yaml.exists() else "data-platform init")
@@ -240,6 +254,18 @@ def check_dbt(_: Settings) -> Iterator[Check]:
     yield Check(
         "dbt", project.exists(), str(project), "" if project.exists() else "restore the folder dbt/ of the repository"
     )
+
+
+def check_runs(settings: Settings) -> Iterator[Check]:
+    """Runs that Dagster shows as running and that nobody works on."""
+    from data_platform.cli.home import left_running
+
+    stuck = left_running(settings)
+    for run_id, cause in stuck:
+        fix = "the next data-platform backfill reports it failed, as does the daemon (make ui)"
+        yield Check("runs", False, f"run {run_id} is shown as running. {cause}", fix)
+    if not stuck:
+        yield Check("runs", True, "no run is left without its process")
 
 
 def check_definitions(_: Settings) -> Iterator[Check]:
@@ -276,6 +302,6 @@ def check_marts(settings: Settings) -> Iterator[Check]:
 
 
 HERE = (
-    check_python, check_versions, check_home, check_disk, check_catalog, check_gate, check_files, check_loads,
-    check_set_aside, check_views, check_dagster, check_dbt,
+    check_python, check_versions, check_home, check_disk, check_catalog, check_gate, check_files, check_orphans,
+    check_loads, check_set_aside, check_views, check_dagster, check_dbt,
 )  # fmt: skip

@@ -17,8 +17,10 @@ import dagster as dg
 
 from data_platform.assets.outcomes import CAUSES
 from data_platform.assets.progress import listening
+from data_platform.automation.stuck import process_tags
 from data_platform.cli.plan import Definition, Item, Plan, Wave
 from data_platform.partitions import name_of
+from data_platform.settings import get_settings
 
 Fate = Literal["done", "failed", "blocked"]
 FAILURE_REASON = "dagster/failure_reason"
@@ -210,7 +212,7 @@ def _first_range(definition: Definition, missing: Mapping[str, set[dg.AssetKey]]
 def _run_in_process(
     engine: Engine, assets: list[dg.AssetKey], keys: list[str], run_id: str
 ) -> dg.ExecuteInProcessResult:
-    tags = {BACKFILL_TAG: engine.report.backfill_id, **engine.tags}
+    tags = {BACKFILL_TAG: engine.report.backfill_id, **process_tags(get_settings()), **engine.tags}
     if len(keys) > 1:
         tags |= dict(zip(RANGE_TAGS, (keys[0], keys[-1]), strict=True))
     return engine.defs.resolve_implicit_global_asset_job_def().execute_in_process(

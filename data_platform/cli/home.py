@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_platform.cli.output import Format, emit
+from data_platform.cli.output import Format, emit, note
 from data_platform.lake.storage import storage_errors
 from data_platform.settings import Settings
 
@@ -23,6 +23,10 @@ nux:
 event_log_storage:
   module: data_platform.event_log
   class: PooledSqliteEventLogStorage
+# A run that never starts, or never stops, is ended. Runs whose process died are found by the sensor `stuck_runs`.
+run_monitoring:
+  enabled: true
+  start_timeout_seconds: 600
 # Two runs at once are what a laptop bears; commits to the lake queue at its gate anyway.
 concurrency:
   runs:
@@ -50,12 +54,32 @@ def prepare_home(settings: Settings) -> list[Path]:
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """The Dagster instance under PLATFORM_HOME, which is the one that the web UI and the daemon show. Close it."""
-    import dagster as dg
+    """The Dagster instance under PLATFORM_HOME, which is the one that the web UI and the daemon show, to write to. Runs
+    that a killed process left behind are reported failed first. Close it."""
+    from data_platform.automation.stuck import report_stuck
 
     prepare_home(settings)
+    instance = _instance(settings)
+    for stuck in report_stuck(instance, settings):
+        note(f"Run {stuck.run.run_id} was still shown as running. {stuck.cause}")
+    return instance
+
+
+def _instance(settings: Settings) -> dg.DagsterInstance:
+    import dagster as dg
+
     with storage_errors(settings.dagster_dir):
         return dg.DagsterInstance.from_config(str(settings.dagster_dir))
+
+
+def left_running(settings: Settings) -> list[tuple[str, str]]:
+    """Runs that Dagster shows as running and whose process is dead, with the cause; nothing is changed."""
+    from data_platform.automation.stuck import stuck_runs
+
+    if not (settings.dagster_dir / "dagster.yaml").exists():
+        return []
+    with _instance(settings) as instance:
+        return [(stuck.run.run_id, stuck.cause) for stuck in stuck_runs(instance, settings)]
 
 
 def init_command(settings: Settings, form: Format) -> None:

@@ -6,6 +6,7 @@ dbt attaches with the same functions (`dbt_plugin.py`), so that both see one lak
 from __future__ import annotations
 
 import importlib
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import duckdb
 
 from data_platform.errors import CatalogError, LakeError, SettingsError
+from data_platform.lake.owners import mark
 from data_platform.lake.sql import text
+from data_platform.lake.storage import storage_errors
 from data_platform.settings import Settings
 
 SECRET = "lake_catalog"
@@ -177,12 +180,21 @@ def extension_path(name: str) -> Path:
     return path
 
 
+def _spill_folder(settings: Settings) -> Path:
+    """Where one engine puts what does not fit into memory; it makes and removes the folder, but not those above it. Two
+    engines that share one take each other's blocks, and crash."""
+    above = settings.home / "tmp"
+    with storage_errors(above):
+        above.mkdir(parents=True, exist_ok=True)
+    return above / f"spill-{mark(settings.lake_dir)}-{uuid.uuid4().hex[:8]}"
+
+
 def engine_config(settings: Settings) -> dict[str, str | bool | int | float | list[str]]:
-    """What every engine is opened with. A missing table must not resolve to a Python variable, so replacement scans
+    """What one engine is opened with. A missing table must not resolve to a Python variable, so replacement scans
     are off; nothing is installed or downloaded."""
     config: dict[str, str | bool | int | float | list[str]] = {
         "python_enable_replacements": False, "autoinstall_known_extensions": False, "autoload_known_extensions": False,
-        "temp_directory": str(settings.home / "tmp"),
+        "temp_directory": str(_spill_folder(settings)),
     }  # fmt: skip
     if settings.memory:
         config["memory_limit"] = settings.memory

@@ -15,6 +15,7 @@ import duckdb
 from data_platform.errors import CatalogError, LakeError
 from data_platform.lake import ledger
 from data_platform.lake.outcomes import LoadRecord
+from data_platform.lake.points import reached
 from data_platform.lake.sql import TableName, partitions_condition, table_name, text, texts
 from data_platform.lake.staging import Shape, StagedFile, need_shape
 
@@ -71,8 +72,10 @@ def apply(con: duckdb.DuckDBPyConnection, change: Change, still_held: Callable[[
     """Runs the transaction and returns the snapshot's id. Whatever is raised, nothing of it is committed, save when
     the connection to the catalog is lost during COMMIT itself (`attempt` and `landed` tell)."""
     attempt.committing = False
+    reached("before begin")
     con.execute("BEGIN TRANSACTION")
     try:
+        reached("after begin")
         for table, parts in _by_table(change.slices).items():
             _replace(con, table_name(table), parts, change.loads)
         now = ledger.utc_now()
@@ -92,10 +95,12 @@ def apply(con: duckdb.DuckDBPyConnection, change: Change, still_held: Callable[[
                 fix="run it again",
             )
         attempt.committing = True
+        reached("before commit")
         con.execute("COMMIT")
     except BaseException:
         rollback(con)
         raise
+    reached("after commit")
     return snapshot_id(con)
 
 
@@ -141,13 +146,17 @@ def _replace(
         for part, partition in zip(parts, partitions, strict=True)
         for file in _checked(table, shape, part, partition)
     ]
+    reached("before delete")
     con.execute(f"DELETE FROM {table.sql} WHERE {partitions_condition(shape.partition_types, partitions)}")
+    reached("after delete")
     if files:
         hive = ", hive_partitioning => true" if shape.partition_by else ""
         paths = texts(str(file.path) for file in files)
+        reached("before add")
         con.execute(
             f"CALL ducklake_add_data_files('lake', {text(table.table)}, {paths}, schema => {text(table.layer)}{hive})"
         )
+        reached("after add")
 
 
 def _recorded(table: TableName, keys: Sequence[str], loads: Sequence[LoadRecord]) -> None:

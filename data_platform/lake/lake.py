@@ -23,6 +23,7 @@ from data_platform.lake.gate import FileLatch, Gate, gate_for
 from data_platform.lake.latch_postgres import PostgresLatch
 from data_platform.lake.ledger import Audit
 from data_platform.lake.outcomes import LoadRecord
+from data_platform.lake.points import reached
 from data_platform.lake.sql import table_name
 from data_platform.lake.staging import StagedFile
 from data_platform.lake.storage import is_conflict, storage_errors
@@ -195,7 +196,9 @@ class Lake:
     def _commit(self, change: commits.Change, attempt: commits.Attempt) -> int:
         con = self.connect()
         try:
+            reached("before gate")
             with self.gate.hold(), storage_errors(self.attachment.place):
+                reached("after gate")
                 # Behind the gate only writers that are not ours can conflict.
                 for trial in tenacity.Retrying(
                     retry=tenacity.retry_if_exception(is_conflict), stop=tenacity.stop_after_attempt(ATTEMPTS),

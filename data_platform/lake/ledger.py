@@ -18,6 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from data_platform.lake.outcomes import LoadRecord
+from data_platform.lake.points import reached
 
 LOADS = {
     "load_id": "VARCHAR", "asset": "VARCHAR", "partition_key": "VARCHAR", "run_id": "VARCHAR", "outcome": "VARCHAR",
@@ -100,11 +101,13 @@ def insert(con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Mapping[st
     """Appends rows to a table of the ledger, in the caller's transaction."""
     columns = TABLES[table]
     arrays = {name: pa.array([row.get(name) for row in rows], _ARROW[kind]) for name, kind in columns.items()}
+    reached("before ledger")
     con.register("_ledger_rows", pa.table(arrays))
     try:
         con.execute(f"INSERT INTO lake.ops.{table} BY NAME SELECT * FROM _ledger_rows")
     finally:
         con.unregister("_ledger_rows")
+    reached("after ledger")
 
 
 def load_row(load: LoadRecord, finished_at: datetime) -> dict[str, Any]:

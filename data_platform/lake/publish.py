@@ -17,6 +17,7 @@ from data_platform.errors import LakeError, PublishRefused
 from data_platform.lake import commit as commits
 from data_platform.lake import ledger
 from data_platform.lake.lake import Lake
+from data_platform.lake.points import reached
 from data_platform.lake.retired import reader_columns
 from data_platform.lake.sql import TableName, ident, table_name, text
 from data_platform.lake.staging import need_shape
@@ -126,6 +127,7 @@ def _repoint(
     version: int,
     run_id: str,
 ) -> None:
+    reached("before repoint")
     con.execute("BEGIN TRANSACTION")
     try:
         rows = []
@@ -152,6 +154,7 @@ def _repoint(
     except BaseException:
         commits.rollback(con)
         raise
+    reached("after repoint")
 
 
 def _audited(con: duckdb.DuckDBPyConnection, name: TableName, previous: int | None) -> tuple[str, ...]:
@@ -181,7 +184,7 @@ def _refuse_unrecorded(con: duckdb.DuckDBPyConnection, name: TableName, since: i
     """Raises `PublishRefused` when a snapshot that recorded no load of the table changed rows of a partition that no
     load has replaced since."""
     recorded = {load.snapshot_id for load in ledger.loads_since(con, since, str(name), outcome="committed")}
-    strange = [(snapshot, author) for snapshot, author in _touching(con, name, since) if snapshot not in recorded]
+    strange = [(snapshot, author) for snapshot, author in touching(con, name, since) if snapshot not in recorded]
     if not strange:
         return
     shape = need_shape(con, name)
@@ -202,7 +205,7 @@ def _refuse_unrecorded(con: duckdb.DuckDBPyConnection, name: TableName, since: i
             )
 
 
-def _touching(con: duckdb.DuckDBPyConnection, name: TableName, since: int) -> list[tuple[int, str | None]]:
+def touching(con: duckdb.DuckDBPyConnection, name: TableName, since: int) -> list[tuple[int, str | None]]:
     """The snapshots that changed rows of the table, with their authors."""
     row = con.execute(
         "SELECT t.table_id FROM __ducklake_metadata_lake.ducklake_table t "

@@ -17,6 +17,8 @@ import duckdb
 
 from data_platform.contracts.partitioning import KEY_FORMAT
 from data_platform.errors import LakeError, did_you_mean
+from data_platform.lake.owners import mark
+from data_platform.lake.points import reached
 from data_platform.lake.sql import TableName, hive_path, ident, partition_text, text
 from data_platform.lake.storage import storage_errors
 
@@ -117,12 +119,14 @@ def stage(
         columns = [_cast(name, kind, given) for name, kind in shape.columns.items() if name not in partition]
         where = f" WHERE {' AND '.join(guards)}" if guards else ""
         folder = _folder(data_path, table, hive_path(partition))
-        path = folder / f"load-{uuid.uuid4().hex}.parquet"
+        path = folder / f"load-{mark(data_path.parent)}-{uuid.uuid4().hex}.parquet"
         folder.mkdir(parents=True, exist_ok=True)
+        reached("before stage")
         with _removed_on_error(lambda: [path]):
             sql = f"SELECT {', '.join(columns)} FROM ({select_sql}) AS _rows{where}"
             counted = con.execute(f"COPY ({sql}) TO {text(str(path))} ({_FORMAT})").fetchone()
         rows = int(counted[0]) if counted else 0
+    reached("after stage")
     if rows == 0:
         path.unlink(missing_ok=True)
         return None
@@ -146,13 +150,15 @@ def stage_many(
             raise LakeError(f"The rows for `{table}` lack the partition column `{missing[0]}`.")
         columns = ", ".join(_cast(name, kind, given) for name, kind in shape.columns.items())
         by = ", ".join(ident(name) for name in shape.partition_by)
-        token, folder = f"load-{uuid.uuid4().hex}", _folder(data_path, table, "")
+        token, folder = f"load-{mark(data_path.parent)}-{uuid.uuid4().hex}", _folder(data_path, table, "")
         folder.mkdir(parents=True, exist_ok=True)
+        reached("before stage")
         with _removed_on_error(lambda: folder.rglob(f"{token}-*")):
             written = con.execute(
                 f"COPY (SELECT {columns} FROM ({select_sql}) AS _rows) TO {text(str(folder))} ({_FORMAT}, "
                 f"PARTITION_BY ({by}), FILENAME_PATTERN '{token}-{{uuid}}', OVERWRITE_OR_IGNORE, RETURN_STATS)"
             ).fetchall()
+            reached("after stage")
             return [
                 StagedFile(str(table), Path(row[0]), int(row[1]), _values(table, shape, row[-1])) for row in written
             ]

@@ -20,6 +20,7 @@ from data_platform.lake.hashing import HASH_ALGORITHM, content_hash_sql
 from data_platform.lake.lake import Audit, Lake, Slice
 from data_platform.lake.ledger import utc_now
 from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult, kept
+from data_platform.lake.points import reached
 from data_platform.lake.sql import ident, names, table_name, text
 from data_platform.lake.storage import storage_errors
 from data_platform.quality.bands import History
@@ -87,8 +88,10 @@ def _settle(candidate: Candidate, failed_upstream: Collection[str], started: flo
     """Judges and commits; again, when another build of this mart took a key in between."""
     for _ in range(KEY_RETRIES):
         seen = committed_loads(candidate.con, candidate.contract)
+        reached("before check")
         _judge(candidate)
         outcomes = [_blocked(outcome, failed_upstream) for outcome in _count(candidate, started)]
+        reached("after check")
         try:
             _commit(candidate, outcomes, seen)
         except KeyConflict:

@@ -29,6 +29,7 @@ from data_platform.lake.hashing import HASH_ALGORITHM, content_hash_sql
 from data_platform.lake.lake import Lake, Slice, StagedFile
 from data_platform.lake.ledger import utc_now
 from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult, kept
+from data_platform.lake.owners import mark
 from data_platform.lake.sql import ident, names, partition_text, text
 from data_platform.lake.storage import storage_errors
 from data_platform.sources.control import read_control
@@ -133,7 +134,7 @@ def _job(lake: Lake, feed: Feed, run_id: str) -> Iterator[Job]:
     scratch = lake.settings.home / "tmp"
     with storage_errors(scratch):
         scratch.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix="read-", dir=scratch)
+        folder = tempfile.TemporaryDirectory(prefix=f"read-{mark(lake.settings.lake_dir)}-", dir=scratch)
     with folder as name:
         yield Job(lake, feed, staging, raw, run_id, utc_now(), Path(name))
 

@@ -26,12 +26,13 @@ def open_lake(home: str, catalog: str | None) -> Lake:
 
 
 def write_days(home: str, catalog: str | None, worker: int, days: list[int], start: Barrier, done: Queue) -> None:
-    """Overwrites its days, one commit each, and reports what went wrong and how long the gate made it wait."""
+    """Overwrites its days, one commit each, and reports what went wrong and how long the gate made each commit wait."""
     lake = open_lake(home, catalog)
     con = lake.connect()
     lake.ensure_table(con, TABLE, COLUMNS, ("arrival_date",))
     start.wait(60)
     errors: list[str] = []
+    waits: list[float] = []
     for day in days:
         arrival = FIRST + timedelta(days=day)
         try:
@@ -45,12 +46,13 @@ def write_days(home: str, catalog: str | None, worker: int, days: list[int], sta
                 TABLE, arrival.isoformat(), f"run-{worker}", "committed", rows_read=ROWS, rows_accepted=ROWS
             )
             lake.commit([Slice(TABLE, {"arrival_date": arrival}, (file,) if file else ())], [load])
+            waits.append(lake.gate.waited)
         except Exception as error:
             errors.append(f"{type(error).__name__}: {error}")
-    done.put((worker, errors, lake.gate.waited_total))
+    done.put((worker, errors, waits))
 
 
-def read_counts(home: str, catalog: str | None, start: Barrier, stop: Event, done: Queue) -> None:
+def read_counts(home: str, catalog: str | None, days: int, start: Barrier, stop: Event, done: Queue) -> None:
     """Counts each day over and over: a day has its rows once, at every moment, and as often in the ledger's eyes."""
     lake = open_lake(home, catalog)
     con = lake.connect(read_only=True)
@@ -61,7 +63,7 @@ def read_counts(home: str, catalog: str | None, start: Barrier, stop: Event, don
         try:
             counts = con.execute(f"SELECT arrival_date, count(*) FROM lake.{TABLE} GROUP BY 1").fetchall()
             wrong += [f"{day}: {count} rows" for day, count in counts if count != ROWS]
-            if len(counts) != 48:
+            if len(counts) != days:
                 wrong.append(f"{len(counts)} days")
         except Exception as error:
             wrong.append(f"{type(error).__name__}: {error}")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from data_platform.errors import StorageError
+from data_platform.lake import owners
 from data_platform.lake.lake import Lake, Slice
 from data_platform.lake.outcomes import LoadRecord
 from data_platform.settings import load_settings
@@ -118,6 +119,7 @@ def test_a_read_only_home_is_named_when_a_lake_is_made_and_when_it_is_written(tm
     assert file is not None
     con.close()
     lake.close()
+    owners.let_go()  # an open lock keeps the file system from being remounted
     mount(home, "size=6m,remount,ro")
     other = Lake(load_settings(home=home, threads=1))
     with pytest.raises(StorageError, match="read-only"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import os
+import statistics
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -58,25 +59,51 @@ def rows(lake: Lake, sql: str) -> list[tuple[Any, ...]]:
         con.close()
 
 
-def test_eight_processes_overwrite_48_days_while_two_read_and_nobody_errs(home: Path, catalog: str | None) -> None:
-    lake = seeded(home, catalog, 48)
-    start, stop, done = spawn.Barrier(10), spawn.Event(), spawn.Queue()
-    writers = [run(write_days, str(home), catalog, w, list(range(w, 48, 8)), start, done) for w in range(8)]
-    readers = [run(read_counts, str(home), catalog, start, stop, done) for _ in range(2)]
-    written = [done.get(timeout=120) for _ in writers]
+def overwrite(home: Path, catalog: str | None, days: list[list[int]], readers: int) -> tuple[Lake, list[float]]:
+    """A writer per list of days overwrites them, one commit each, while others read. Returns the waits for the gate, one
+    per commit, once nobody erred and every reader saw whole days only."""
+    count = len({day for own in days for day in own})
+    lake = seeded(home, catalog, count)
+    start, stop, done = spawn.Barrier(len(days) + readers), spawn.Event(), spawn.Queue()
+    writing = [run(write_days, str(home), catalog, w, own, start, done) for w, own in enumerate(days)]
+    reading = [run(read_counts, str(home), catalog, count, start, stop, done) for _ in range(readers)]
+    written = [done.get(timeout=600) for _ in writing]
     stop.set()
-    read = [done.get(timeout=60) for _ in readers]
-    for process in (*writers, *readers):
-        process.join(30)
-
+    read = [done.get(timeout=120) for _ in reading]
+    for process in (*writing, *reading):
+        process.join(60)
     assert [errors for _, errors, _ in written if errors] == []
     assert [wrong for _, wrong, _ in read if wrong] == []
     assert all(reads > 5 for _, _, reads in read), "the readers did not read meanwhile"
+    return lake, [wait for _, _, waits in written for wait in waits]
+
+
+def test_eight_processes_overwrite_48_days_while_two_read_and_nobody_errs(home: Path, catalog: str | None) -> None:
+    lake, waits = overwrite(home, catalog, [list(range(w, 48, 8)) for w in range(8)], readers=2)
+    assert len(waits) == 48
     found = rows(
         lake, f"SELECT arrival_date, min(writer), max(writer), count(*) FROM lake.{TABLE} GROUP BY 1 ORDER BY 1"
     )
     assert found == [(FIRST + timedelta(days=day), day % 8, day % 8, ROWS) for day in range(48)]
     assert rows(lake, "SELECT count(*), count(DISTINCT partition_key) FROM lake.ops.loads") == [(48, 48)]
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_eight_writers_make_twenty_commits_each_on_shared_days_while_four_read(home: Path, catalog: str | None) -> None:
+    """Each writer overwrites all twenty days, in an order of its own; the waits are printed with `-rP`."""
+    days = [[(day + 5 * w) % 20 for day in range(20)] for w in range(8)]
+    lake, waits = overwrite(home, catalog, days, readers=4)
+    assert len(waits) == 160
+    assert rows(lake, "SELECT count(*), count(DISTINCT load_id) FROM lake.ops.loads") == [(160, 160)]
+    found = rows(lake, f"SELECT count(DISTINCT writer), count(*) FROM lake.{TABLE} GROUP BY arrival_date")
+    assert found == [(1, ROWS)] * 20, "each day is wholly one writer's"
+    latest = dict(rows(lake, "SELECT partition_key, arg_max(run_id, snapshot_id) FROM lake.ops.loads GROUP BY 1"))
+    shown = rows(lake, f"SELECT arrival_date::VARCHAR, 'run-' || any_value(writer) FROM lake.{TABLE} GROUP BY 1")
+    assert dict(shown) == latest, "the last commit of a day is what it shows"
+    cuts = statistics.quantiles(waits, n=100)
+    kind = "postgres" if catalog else "sqlite"
+    print(f"{kind}: 160 commits, wait per commit p50 {cuts[49]:.3f} s, p99 {cuts[98]:.3f} s, most {max(waits):.3f} s")
 
 
 def test_a_key_loaded_into_two_days_at_once_is_won_by_one_process(home: Path, catalog: str | None) -> None:

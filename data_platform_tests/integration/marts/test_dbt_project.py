@@ -14,10 +14,11 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.cli.main import dbtRunner
 
-from data_platform.assets.dbt_runner import CANDIDATES, DBT_DIR, manifest_path, sweep
+from data_platform.assets.dbt_runner import CANDIDATES, DBT_DIR, manifest_path
 from data_platform.errors import ContractError
 from data_platform.lake import dbt_plugin
 from data_platform.lake.lake import Lake
+from data_platform.lake.owners import sweep
 from data_platform.settings import Settings
 
 
