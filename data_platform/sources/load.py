@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import duckdb
 from data_platform.contracts.model import Contract
 from data_platform.contracts.registry import contract as contract_of
 from data_platform.errors import LoadFailed, PlatformError, SourceError
+from data_platform.lake import stopping
 from data_platform.lake.hashing import HASH_ALGORITHM, content_hash_sql
 from data_platform.lake.lake import Lake, Slice, StagedFile
 from data_platform.lake.ledger import utc_now
@@ -86,6 +86,7 @@ class Ready:
 def load_raw(lake: Lake, feed: Feed, keys: Sequence[str], run_id: str, on_done: OnDone | None = None) -> list[Outcome]:
     """Loads these partitions of a feed's raw table and returns one outcome per key, in order of the keys. A file that
     cannot be read raises nothing: it is a failed outcome and a row of the ledger. `on_done` is told each outcome once.
+    Partitions that were not begun when somebody asked to stop have no outcome.
     Raises `LakeError` when the lake itself cannot be opened."""
     done: dict[str, Outcome] = {}
     with _job(lake, feed, run_id) as job, ThreadPoolExecutor(_readers(lake)) as pool:
@@ -93,12 +94,21 @@ def load_raw(lake: Lake, feed: Feed, keys: Sequence[str], run_id: str, on_done: 
         whole = _split(job, wanted) if feed.split_by else None
         for start in range(0, len(wanted), CHUNK):
             chunk = slice(start, start + CHUNK)
-            prepared = whole[chunk] if whole is not None else list(pool.map(partial(_one, job), wanted[chunk]))
+            if whole is not None and stopping.asked():
+                _discard(job, *(file for ready in whole[start:] if ready.slice for file in ready.slice.files))
+                break
+            prepared = whole[chunk] if whole is not None else _begun(job, pool, wanted[chunk])
             for outcome in _commit(job, prepared):
                 done[outcome.partition_key] = outcome
                 if on_done is not None:
                     on_done(outcome)
-    return [done[key] for key in keys]
+    return [done[key] for key in keys if key in done]
+
+
+def _begun(job: Job, pool: ThreadPoolExecutor, keys: Sequence[str]) -> list[Ready]:
+    """Reads the files of these partitions, several at once, until somebody asks to stop."""
+    found = pool.map(lambda key: None if stopping.asked() else _one(job, key), keys)
+    return [ready for ready in found if ready is not None]
 
 
 def _readers(lake: Lake) -> int:
