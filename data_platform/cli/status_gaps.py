@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
+from data_platform.cli.backfill import load_definitions
 from data_platform.cli.catalogue import known_tables
 from data_platform.cli.gaps import Gap, find_gaps, ledger_of
 from data_platform.cli.output import Format, emit, note
@@ -19,12 +20,10 @@ def gaps_command(
     settings: Settings, selection: str | None, days: tuple[date | None, date | None], form: Format
 ) -> None:
     """Prints the gaps of a table or a selection, and the commands that close them. Raises `UsageError`."""
-    from data_platform.definitions import defs  # takes seconds
-
     known = [table.name for table in known_tables(settings)]
     name = (selection or "*").replace("/", ".")
     wanted = f'key:"{name.replace(".", "/")}"' if name in known else selection or "*"
-    plan = make_plan(defs, wanted, *days)
+    plan = make_plan(load_definitions(), wanted, *days)
     gaps = find_gaps(plan, ledger_of(get_lake()))
     commands = [
         Request(wanted, *days, only=kind).command for kind in KINDS.values() if kind in {gap.kind for gap in gaps}
