@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -167,7 +168,7 @@ def run_plan(
             return engine.run(found)
 
         try:
-            with telling(progress.console.print):
+            with telling(partial(progress.console.print, soft_wrap=True)):
                 report = _run_all(engine, follow, plan, whole, lake, going)
         finally:
             events.close()

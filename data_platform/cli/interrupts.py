@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 
 from data_platform.lake import stopping
 
@@ -35,6 +36,8 @@ def stops_between_partitions() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
         return
+    # Whoever needs it first (dbt does) starts it, and starting it unblocks the signal for good.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     over = threading.Event()
     watcher = threading.Thread(target=_watch, args=(over,), name="interrupts", daemon=True)
