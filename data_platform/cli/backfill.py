@@ -31,6 +31,7 @@ from data_platform.cli.resume import (
     alone,
     begun,
     done_of,
+    go_on_command,
     last_day,
     left_of,
     tell_dagster,
@@ -112,10 +113,12 @@ def _run_and_tell(
             report = run_plan(settings, defs, plan, whole, going)
     except KeyboardInterrupt:
         done = done_of(plan, ledger_of(get_lake()), going.request.since)
+        with open_instance(settings) as instance:
+            command = go_on_command(instance, going.backfill_id, going.request)
         fail(
-            f"Stopped. What was committed stays: {done} of {plan.size} partitions are done.\n"
-            f"To go on: data-platform backfill --resume {going.backfill_id}", 1,
-        )  # fmt: skip
+            f"Stopped. What was committed stays: {done} of {plan.size} partitions are done.\nTo go on: {command}",
+            1,
+        )
     data = report_data(report)
     emit(
         data,

@@ -102,6 +102,12 @@ def begun(instance: dg.DagsterInstance, backfill_id: str | None) -> Iterator[Beg
         yield Begun(found, request_of(own[-1].tags), tuple(own))
 
 
+def go_on_command(instance: dg.DagsterInstance, backfill_id: str, request: Request) -> str:
+    """What to type to go on with a backfill that was stopped: the same again where it was stopped before its first run."""
+    has_begun = instance.get_runs_count(dg.RunsFilter(tags={BACKFILL_TAG: backfill_id}))
+    return f"data-platform backfill --resume {backfill_id}" if has_begun else request.command
+
+
 def left_of(plan: Plan, request: Request, then: Standings, now: Standings) -> Plan:
     """What is left of a request over `plan`: of the partitions that it meant by the ledger of `then`, those that were not
     committed since, with what hangs on them."""

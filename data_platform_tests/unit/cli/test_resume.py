@@ -124,3 +124,10 @@ def test_a_backfill_that_another_process_works_on_is_left_to_it(shop: Shop, sett
     with alone(settings, first):
         assert "is running still" in typed("backfill", "--resume", code=2).stderr
     assert ran_of(shop) == {}
+
+
+def test_a_backfill_that_is_stopped_before_its_first_run_is_typed_again(shop: Shop) -> None:
+    stopping.ask()
+    stopped = typed("backfill", "raw/orders", "--from", day(2), "--to", day(4), code=1)
+    assert "0 of 3 partitions are done" in stopped.stderr and shop.ran == set()
+    assert f"To go on: data-platform backfill raw/orders --from {day(2)} --to {day(4)}" in stopped.stderr
