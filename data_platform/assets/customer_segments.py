@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from data_platform.assets.metadata import column_schema
 from data_platform.assets.naming import asset_key, check_specs
-from data_platform.assets.outcomes import report
+from data_platform.assets.outcomes import canceled, report
 from data_platform.assets.progress import done
 from data_platform.contracts.registry import contract
+from data_platform.lake import stopping
 from data_platform.lake.io_manager import LakeIOManager
 from data_platform.lake.lake import get_lake
 from data_platform.quality.audit import build_mart
@@ -82,6 +83,8 @@ def _segment(recency: pd.Series, value: pd.Series) -> pd.Series:
 )
 def customer_segments(context: dg.AssetExecutionContext, orders: duckdb.DuckDBPyRelation) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Audited like every mart before it is committed: the frame is the candidate."""
+    if stopping.asked():
+        raise canceled(context)
     (newest,) = orders.aggregate("max(order_date)").fetchone() or (None,)
     summed = orders.filter("NOT is_cancelled").aggregate(PER_CUSTOMER, "customer_id")
     frame = segments(summed.to_arrow_table().to_pandas(), newest)

@@ -14,7 +14,7 @@ from data_platform.assets.dbt_manifest import read_manifest
 from data_platform.assets.dbt_runner import manifest_path
 from data_platform.assets.metadata import column_schema
 from data_platform.assets.naming import asset_key, check_specs, table_of
-from data_platform.assets.outcomes import collect, failed_of, failure, log_good, partition_keys
+from data_platform.assets.outcomes import collect, failed_of, failure, log_good, partition_keys, stop_if_not_all
 from data_platform.assets.progress import done
 from data_platform.contracts.dbt_yml import mart_contracts
 from data_platform.contracts.model import Contract
@@ -81,6 +81,7 @@ def _group(
             get_lake(), selected, partition_keys(context), context.run_id,
             on_done=lambda outcome: done(asset_key(outcome.load.asset), outcome.partition_key),
         )  # fmt: skip
+        stop_if_not_all(context, {asset_key(member.name): outcomes.get(member.name, ()) for member in selected})
         yield from _reported(context, outcomes)
 
     return marts

@@ -19,6 +19,7 @@ from data_platform.assets.dbt_runner import DBT_DIR, Candidates, built, manifest
 from data_platform.contracts.model import Contract
 from data_platform.contracts.partitioning import Partitioning
 from data_platform.errors import ContractError
+from data_platform.lake import stopping
 from data_platform.lake.lake import Lake
 from data_platform.lake.ledger import loads_since
 from data_platform.lake.outcomes import LoadRecord, Outcome
@@ -49,13 +50,15 @@ def build_marts(
     same partition of each mart built from it; a model whose SQL fails fails all its keys.
 
     All models of an attempt read one version of the lake. Partitions that a load of staging has changed since are built
-    again."""
+    again. Those that were not begun when somebody asked to stop have no outcome."""
     partitioning, left = contracts[0].partition, list(keys)
     outcomes: dict[str, dict[str, Outcome]] = {}
     reads = lake_tables(read_manifest(manifest_path(lake.settings, dbt_dir)), {found.table for found in contracts})
     for _ in range(ATTEMPTS):
         seen = _snapshot(lake)
         for span in spans(partitioning, left):
+            if stopping.asked():
+                return {name: list(found.values()) for name, found in outcomes.items()}
             for name, found in _build_span(lake, contracts, span, seen, run_id, on_done, dbt_dir).items():
                 outcomes.setdefault(name, {}).update({outcome.partition_key: outcome for outcome in found})
         left = overtaken(lake, sorted(set().union(*reads.values())), seen, partitioning, left)

@@ -37,6 +37,7 @@ def report(
     for other in (outcome for outcome in outcomes if outcome.partition_key not in own):
         context.log_event(_materialization(key, other))
     outcomes = [outcome for outcome in outcomes if outcome.partition_key in own]
+    stop_if_not_all(context, {key: outcomes})
     result = collect(context, key, outcomes)
     failed = [outcome for outcome in outcomes if not outcome.committed]
     if failed:
@@ -60,6 +61,24 @@ def collect(
     metadata = load_metadata(good[0]) if len(good) == 1 and not good[0].partition_key else {}
     checks = [_result(key, verdict) for verdict in _verdicts(context, key, outcomes)]
     return dg.MaterializeResult(asset_key=key, metadata=metadata, check_results=checks)
+
+
+def stop_if_not_all(context: dg.AssetExecutionContext, outcomes: Mapping[dg.AssetKey, Sequence[Outcome]]) -> None:
+    """Ends the run as canceled, once what is done is logged, when somebody asked to stop before all partitions of these
+    assets were begun."""
+    if all(len(found) >= len(partition_keys(context)) for found in outcomes.values()):
+        return
+    for key, found in outcomes.items():
+        if found:
+            log_good(context, key, found)
+    raise canceled(context)
+
+
+def canceled(context: dg.AssetExecutionContext) -> dg.DagsterExecutionInterruptedError:
+    """What ends a step so that its run counts as canceled by its user, not as failed."""
+    said = "Stopped between partitions; those that were committed stay."
+    context.instance.report_run_canceling(context.run, said)
+    return dg.DagsterExecutionInterruptedError(said)
 
 
 def log_good(context: dg.AssetExecutionContext, key: dg.AssetKey, outcomes: Sequence[Outcome]) -> None:

@@ -6,11 +6,12 @@ import dagster as dg
 
 from data_platform.assets.metadata import column_schema
 from data_platform.assets.naming import asset_key
-from data_platform.assets.outcomes import CAUSES, partition_keys, resume_command
+from data_platform.assets.outcomes import CAUSES, canceled, partition_keys, resume_command
 from data_platform.assets.progress import done
 from data_platform.contracts.model import Contract
 from data_platform.contracts.registry import contracts
 from data_platform.errors import PublishRefused
+from data_platform.lake import stopping
 from data_platform.lake.lake import Lake, get_lake
 from data_platform.lake.ledger import latest_loads
 from data_platform.lake.publish import Published, publish_passing
@@ -40,6 +41,8 @@ def _published_asset(definition: dg.PartitionsDefinition[str] | None, marts: Seq
         can_subset=True,
     )
     def published(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+        if stopping.asked():
+            raise canceled(context)
         lake, keys = get_lake(), partition_keys(context)
         selected = {key: table for key, table in tables.items() if key in context.selected_asset_keys}
         shown = publish_passing(lake, list(selected.values()), context.run_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from typing import Annotated
 import typer
 
 from data_platform.cli.contract import contract
+from data_platform.cli.interrupts import stops_between_partitions
 from data_platform.cli.output import Format
 from data_platform.cli.quality import quality
 from data_platform.cli.quarantine import quarantine
@@ -57,29 +59,83 @@ def parse_day(option: str, value: str | None) -> date | None:
 @command(app)
 def backfill(
     selection: Annotated[
-        str,
-        typer.Argument(help="Assets in Dagster's selection syntax, such as 'key:\"raw/orders\"+', group:staging or *."),
-    ],
+        str | None,
+        typer.Argument(
+            help="Assets in Dagster's selection syntax, such as 'key:\"raw/orders\"+', group:staging or *; with --resume "
+            "the id of a backfill, or nothing for the last one that did not end."
+        ),
+    ] = None,
     start: Annotated[
         str | None, typer.Option("--from", metavar="DAY", help="First day; every partition that overlaps is meant.")
     ] = None,
     end: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day, inclusive.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")] = False,
+    only_missing: Annotated[
+        bool, typer.Option("--only-missing", help="Those never loaded, and what hangs on them.")
+    ] = False,
+    only_failed: Annotated[
+        bool, typer.Option("--only-failed", help="Those whose latest attempt failed, and what hangs on them.")
+    ] = False,
+    stale: Annotated[
+        bool, typer.Option("--stale", help="Those whose inputs changed since, and what hangs on them.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a backfill that did not end.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan with the rows and seconds to expect, and do nothing.")
+    ] = False,
     format: FormatOption = Format.table,
 ) -> None:
-    """Load partitions of assets, in one run when all is well; what failed is named, the rest is carried on."""
+    """Load partitions of assets, in one run when all is well; what failed is named, the rest is carried on. Ctrl-C stops
+    it between partitions, and --resume goes on."""
     days = parse_day("--from", start), parse_day("--to", end)
-    from data_platform.cli.backfill import backfill_command
+    kinds = {"--only-missing": only_missing, "--only-failed": only_failed, "--stale": stale, "--resume": resume}
+    kind = one_of(kinds, days, selection)
+    with stops_between_partitions():
+        from data_platform.cli.backfill import ONLY, backfill_command, resume_backfill
 
-    backfill_command(get_settings(), selection, days, dry_run=dry_run, form=format)
+        if selection is None or resume:
+            resume_backfill(get_settings(), selection, dry_run=dry_run, form=format)
+        else:
+            backfill_command(get_settings(), selection, days, dry_run=dry_run, form=format, only=ONLY.get(kind))
+
+
+def one_of(kinds: Mapping[str, bool], days: tuple[date | None, date | None], selection: str | None) -> str:
+    """The one of the options that was given, or ``. Raises `UsageError` for two, or for what does not go together."""
+    given = [option for option, is_given in kinds.items() if is_given]
+    if len(given) > 1:
+        raise UsageError(f"`{given[0]}` and `{given[1]}` exclude each other.", fix="choose one")
+    if given == ["--resume"] and days != (None, None):
+        raise UsageError(
+            "`--resume` and a range exclude each other: a backfill goes on with the range it began with.",
+            fix="leave `--from` and `--to` out",
+        )
+    if given != ["--resume"] and selection is None:
+        raise UsageError("`backfill` needs a selection of assets.", fix="data-platform backfill '*', or --resume")
+    return given[0] if given else ""
 
 
 @command(app)
 def status(
-    table: Annotated[str | None, typer.Argument(help="One table, such as staging.orders; all when left out.")] = None,
+    table: Annotated[
+        str | None,
+        typer.Argument(help="One table, such as staging.orders; all when left out. With --gaps also a selection."),
+    ] = None,
+    gaps: Annotated[
+        bool,
+        typer.Option("--gaps", help="List the partitions that are missing, failed or stale, and what closes them."),
+    ] = False,
+    start: Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day of the gaps.")] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day of the gaps, inclusive.")] = None,
     format: FormatOption = Format.table,
 ) -> None:
     """Per table: partitions present and missing, rows by fate, the last load."""
+    days = parse_day("--from", start), parse_day("--to", end)
+    if gaps:
+        from data_platform.cli.status_gaps import gaps_command
+
+        gaps_command(get_settings(), table, days, format)
+        return
+    if days != (None, None):
+        raise UsageError("`status` takes a range only with `--gaps`.", fix="add --gaps, or leave the range out")
     from data_platform.cli.status import status_command
 
     status_command(get_settings(), table, format)
@@ -179,7 +235,8 @@ def land(
 
     if partition == YESTERDAY:
         partition = str(parse_day("--partition", partition))
-    land_command(get_settings(), file, feed, partition, load=load, form=format)
+    with stops_between_partitions():
+        land_command(get_settings(), file, feed, partition, load=load, form=format)
 
 
 @command(app)

@@ -1,8 +1,14 @@
-"""`data-platform backfill`: the plan in words, the run with a progress bar, the result in words."""
+"""`data-platform backfill`: the run with a progress bar, the result in words. Which partitions are meant is `gaps.py` and
+`resume.py`, the plan in words `estimate.py`."""
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import dagster as dg
@@ -11,28 +17,108 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from data_platform.assets.outcomes import resume_command
 from data_platform.cli.engine import Engine, Report
+from data_platform.cli.estimate import show_plan
 from data_platform.cli.freed import freed_rows
+from data_platform.cli.gaps import Kind, before_marts, chosen, ledger_of, stale_marts
 from data_platform.cli.home import open_instance
-from data_platform.cli.output import Format, emit, note
+from data_platform.cli.interrupts import telling
+from data_platform.cli.output import Format, emit, fail, note
 from data_platform.cli.plan import Item, Plan, make_plan
+from data_platform.cli.resume import (
+    ENDED,
+    LOOKED_AT,
+    Request,
+    alone,
+    begun,
+    done_of,
+    go_on_command,
+    last_day,
+    left_of,
+    tell_dagster,
+)
 from data_platform.cli.stale import held_part, stale_part, waiting_part
 from data_platform.cli.streams import EventFiles, others_go_to
-from data_platform.lake.lake import get_lake
-from data_platform.partitions import name_of
+from data_platform.lake.lake import Lake, get_lake
 from data_platform.settings import Settings
 
 Days = tuple[date | None, date | None]
 SHOWN = 20
+ONLY: Mapping[str, Kind] = {"--only-missing": "missing", "--only-failed": "failed", "--stale": "stale"}
+NOTHING = {"missing": "Every partition was loaded", "failed": "No latest attempt failed", "stale": "Nothing is stale"}
 
 
-def backfill_command(settings: Settings, selection: str, days: Days, *, dry_run: bool, form: Format) -> None:
-    """Prints the plan, or runs it and prints what became of it. Leaves with 1 when a partition failed."""
-    defs = load_definitions()
-    plan = make_plan(defs, selection, *days)
+@dataclass(frozen=True)
+class Going:
+    """A backfill that can be gone on with: its request, its id, and the runs that an earlier process made."""
+
+    request: Request
+    backfill_id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
+    earlier: tuple[str, ...] = ()
+
+
+def backfill_command(
+    settings: Settings, selection: str, days: Days, *, dry_run: bool, form: Format, only: Kind | None = None
+) -> None:
+    """Prints the plan, or runs it and prints what became of it. Leaves with 1 when a partition failed. With `only` the
+    plan is of the partitions of this kind and what hangs on them."""
+    defs, lake = load_definitions(), get_lake()
+    whole, now = make_plan(defs, selection, *days), ledger_of(lake)
+    plan = whole if only is None else chosen(whole, now, only)
     if dry_run:
-        emit(plan_data(plan), form, [("Plan", plan_data(plan)["assets"])])
-        return
-    report = run_plan(settings, defs, plan)
+        show_plan(plan, now, form)
+    elif only is not None and not plan.size:
+        emit(report_data(Report("")), form, [])
+        note(f"{NOTHING[only]}: there is nothing to do.")
+    else:
+        request = Request(selection, days[0], days[1] or last_day(whole), only, now.version)
+        _run_and_tell(settings, defs, plan, whole, Going(request), form)
+
+
+def resume_backfill(settings: Settings, backfill_id: str | None, *, dry_run: bool, form: Format) -> None:
+    """Goes on with a backfill that did not end, the last one when no id is given, as `backfill_command` does."""
+    defs, lake = load_definitions(), get_lake()
+    now = ledger_of(lake)
+    with open_instance(settings) as instance:
+        for found in islice(begun(instance, backfill_id), LOOKED_AT):
+            if found.ended:
+                continue
+            request = found.request
+            whole = make_plan(defs, request.selection, request.start, request.end)
+            then = now if request.only is None else ledger_of(lake, until=request.since)
+            plan = left_of(whole, request, then, now)
+            # A process that died between its partitions and what they lead to has left only the latter.
+            after = stale_part(whole, lake, found.run_ids, ()) if now.version >= 0 else plan
+            if plan.size or after.size:
+                break
+        else:
+            emit(report_data(Report(backfill_id or "")), form, [])
+            note(
+                f"{f'Backfill `{backfill_id}`' if backfill_id else 'Every backfill'} has ended: nothing is left to do."
+            )
+            return
+        note(f"Going on with backfill `{found.backfill_id}`: {request.command}")
+        if dry_run:
+            show_plan(plan if plan.size else after, now, form)
+            return
+        tell_dagster(instance, found, whole, now)
+    going = Going(request, found.backfill_id, tuple(found.run_ids))
+    _run_and_tell(settings, defs, plan, whole, going, form)
+
+
+def _run_and_tell(
+    settings: Settings, defs: dg.Definitions, plan: Plan, whole: Plan, going: Going, form: Format
+) -> None:
+    try:
+        with alone(settings, going.backfill_id):
+            report = run_plan(settings, defs, plan, whole, going)
+    except KeyboardInterrupt:
+        done = done_of(plan, ledger_of(get_lake()), going.request.since)
+        with open_instance(settings) as instance:
+            command = go_on_command(instance, going.backfill_id, going.request)
+        fail(
+            f"Stopped. What was committed stays: {done} of {plan.size} partitions are done.\nTo go on: {command}",
+            1,
+        )
     data = report_data(report)
     emit(
         data,
@@ -47,6 +133,7 @@ def backfill_command(settings: Settings, selection: str, days: Days, *, dry_run:
             note(f"… and {hidden} more; --format json names them all.")
         for command in data["resume"]:
             note(f"When the cause is mended: {command}")
+        note(f"Or all that is left of this backfill: data-platform backfill --resume {going.backfill_id}")
         raise SystemExit(1)
 
 
@@ -57,9 +144,12 @@ def load_definitions() -> dg.Definitions:
     return defs
 
 
-def run_plan(settings: Settings, defs: dg.Definitions, plan: Plan, around: Plan | None = None) -> Report:
+def run_plan(
+    settings: Settings, defs: dg.Definitions, plan: Plan, around: Plan | None = None, going: Going | None = None
+) -> Report:
     """Runs the plan with a progress bar on stderr, and then, within the assets of `around` (of the plan itself, if that
-    is not given), what waited for these rows, the mart days that they touched, and last those that waited for a key."""
+    is not given), what waited for these rows, the mart days that they touched, and last those that waited for a key.
+    The runs of a backfill that is `going` can be gone on with."""
     log, whole, lake = settings.home / "logs" / "backfill.log", around or plan, get_lake()
     with open_instance(settings) as instance, others_go_to(log) as stderr, _bar(stderr) as progress:
         task, seen, events = progress.add_task("", total=plan.size), set[Item](), EventFiles(settings.dagster_dir)
@@ -73,20 +163,36 @@ def run_plan(settings: Settings, defs: dg.Definitions, plan: Plan, around: Plan 
             events.hold(run_id)
 
         engine = Engine(defs, instance, on_done, prepare)
+        if going is not None:
+            engine.tags, engine.report = going.request.tags, Report(going.backfill_id)
 
         def follow(found: Plan) -> Report:
             progress.update(task, total=len({*seen, *found.items()}))
             return engine.run(found)
 
         try:
-            report = engine.run(plan)
-            report = follow(held_part(whole, lake))
-            lost = [item for item, fate in report.fates.items() if fate != "done"]
-            report = follow(stale_part(whole, lake, [run.run_id for run in report.runs], lost))
-            report = follow(waiting_part(whole, lake, [run.run_id for run in report.runs]))
+            with telling(partial(progress.console.print, soft_wrap=True)):
+                report = _run_all(engine, follow, plan, whole, lake, going)
         finally:
             events.close()
+        if going is not None and report.succeeded and report.runs:
+            instance.add_run_tags(report.runs[-1].run_id, {ENDED: "yes"})
     return report
+
+
+def _run_all(
+    engine: Engine, follow: Callable[[Plan], Report], plan: Plan, whole: Plan, lake: Lake, going: Going | None
+) -> Report:
+    """The plan, and then what it leads to. What is stale of the marts only the screened rows can tell."""
+    only_stale = going is not None and going.request.only == "stale"
+    report = engine.run(before_marts(plan) if only_stale else plan)
+    if only_stale:
+        report = follow(stale_marts(whole, ledger_of(lake)))
+    report = follow(held_part(whole, lake, rows_tell=only_stale))
+    runs = [*(going.earlier if going else ()), *(run.run_id for run in report.runs)]
+    lost = [item for item, fate in report.fates.items() if fate != "done"]
+    report = follow(stale_part(whole, lake, runs, lost))
+    return follow(waiting_part(whole, lake, [run.run_id for run in report.runs]))
 
 
 def _bar(stderr: Any) -> Progress:
@@ -94,19 +200,6 @@ def _bar(stderr: Any) -> Progress:
         TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TextColumn("partitions"),
         TimeElapsedColumn(), TimeRemainingColumn(), console=Console(file=stderr, force_terminal=stderr.isatty()),
     )  # fmt: skip
-
-
-def plan_data(plan: Plan) -> dict[str, Any]:
-    """The plan as rows: in which run each asset is, and from which partition to which."""
-    rows = []
-    for number, wave in enumerate(plan.waves, 1):
-        for asset in wave.assets:
-            keys = plan.keys[asset]
-            rows.append({
-                "run": number, "asset": asset.to_user_string(), "partitioned by": name_of(plan.definitions[asset]),
-                "partitions": len(keys) if keys[0] else 1, "first": keys[0], "last": keys[-1],
-            })  # fmt: skip
-    return {"partitions": plan.size, "runs": len(plan.waves), "assets": rows}
 
 
 def report_data(report: Report) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from data_platform.assets.outcomes import CAUSES
 from data_platform.assets.progress import listening
 from data_platform.automation.stuck import process_tags
 from data_platform.cli.plan import Definition, Item, Plan, Wave
+from data_platform.lake import stopping
 from data_platform.partitions import name_of
 from data_platform.settings import get_settings
 
@@ -64,7 +65,7 @@ def _nothing(_: object) -> None:
 @dataclass
 class Engine:
     """Runs plans against an instance. `on_done` is told of each item when it is over; `prepare` is called with the id
-    of each run before it starts."""
+    of each run before it starts; every run has the `tags`."""
 
     defs: dg.Definitions
     instance: dg.DagsterInstance
@@ -74,7 +75,8 @@ class Engine:
     report: Report = field(default_factory=lambda: Report(uuid.uuid4().hex[:8]))
 
     def run(self, plan: Plan) -> Report:
-        """Runs a plan to its end. Failures are in the report, never raised; an interrupt is."""
+        """Runs a plan to its end. Failures are in the report, never raised; an interrupt is, once the report has what was
+        done until then."""
         for wave in plan.waves:
             self._wave(plan, wave)
         return self.report
@@ -87,6 +89,8 @@ class Engine:
             self._block(plan, left)
             if not left:
                 return
+            if stopping.asked():
+                raise KeyboardInterrupt
             items = next_run(plan, wave, list(left), self._lost())
             before = len(left)
             for item, fate, cause in self._execute(items):
@@ -129,11 +133,13 @@ class Engine:
             raise KeyboardInterrupt from None
         except dg.DagsterError as failure:
             succeeded, error = False, str(failure)
-        if self._was_interrupted(run_id):
-            raise KeyboardInterrupt
         names = tuple(asset.to_user_string() for asset in assets)
         self.report.runs.append(RunSummary(run_id, names, keys[0] if keys else "", keys[-1] if keys else "", succeeded))
-        return list(self._fates(items, self._events(run_id), error))
+        events = events_of(self.instance, run_id)
+        if self._was_interrupted(run_id):
+            self.report.fates |= dict.fromkeys(made_in(events) & set(items), "done")
+            raise KeyboardInterrupt
+        return list(self._fates(items, events, error))
 
     def _was_interrupted(self, run_id: str) -> bool:
         """Dagster takes Ctrl-C for itself and ends the run as failed or canceled, as if a step had died."""
@@ -141,27 +147,10 @@ class Engine:
         canceled = run is not None and run.status == dg.DagsterRunStatus.CANCELED
         return canceled or (run is not None and run.tags.get(FAILURE_REASON) == "UNEXPECTED_TERMINATION")
 
-    def _events(self, run_id: str) -> list[dg.DagsterEvent]:
-        """Materialisations and failed steps of a run; from the instance, because events that an asset logs itself
-        are not in the result."""
-        kinds = {dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.STEP_FAILURE}
-        found: list[dg.DagsterEvent] = []
-        cursor = None
-        while True:
-            page = self.instance.get_records_for_run(run_id, cursor=cursor, of_type=kinds)
-            found += [event for record in page.records if (event := record.event_log_entry.dagster_event) is not None]
-            if not page.has_more:
-                return found
-            cursor = page.cursor
-
     def _fates(
         self, items: Sequence[Item], events: Sequence[dg.DagsterEvent], error: str
     ) -> Iterator[tuple[Item, Fate, str]]:
-        made = {
-            Item(event.asset_key, event.partition or "")
-            for event in events
-            if event.event_type_value == "ASSET_MATERIALIZATION" and event.asset_key
-        }
+        made = made_in(events)
         failures = {event.step_key: event for event in events if event.event_type_value == "STEP_FAILURE"}
         for item in items:
             failure = failures.get(self._step(item.asset))
@@ -174,6 +163,29 @@ class Engine:
 
     def _step(self, asset: dg.AssetKey) -> str:
         return self.defs.resolve_assets_def(asset).node_def.name
+
+
+def events_of(instance: dg.DagsterInstance, run_id: str) -> list[dg.DagsterEvent]:
+    """Materialisations and failed steps of a run; from the instance, because events that an asset logs itself are not in
+    the run's result."""
+    kinds = {dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.STEP_FAILURE}
+    found: list[dg.DagsterEvent] = []
+    cursor = None
+    while True:
+        page = instance.get_records_for_run(run_id, cursor=cursor, of_type=kinds)
+        found += [event for record in page.records if (event := record.event_log_entry.dagster_event) is not None]
+        if not page.has_more:
+            return found
+        cursor = page.cursor
+
+
+def made_in(events: Sequence[dg.DagsterEvent]) -> set[Item]:
+    """The partitions that the events say are materialised."""
+    return {
+        Item(event.asset_key, event.partition or "")
+        for event in events
+        if event.event_type_value == "ASSET_MATERIALIZATION" and event.asset_key
+    }
 
 
 def next_run(plan: Plan, wave: Wave, left: Sequence[Item], lost: Collection[Item] = ()) -> list[Item]:

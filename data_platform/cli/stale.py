@@ -4,6 +4,7 @@ and days that waited for a key."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from datetime import date
 
 import dagster as dg
 
@@ -12,7 +13,8 @@ from data_platform.assets.naming import table_of
 from data_platform.cli.plan import Item, Plan
 from data_platform.contracts.registry import contract
 from data_platform.lake.lake import Lake
-from data_platform.lake.ledger import latest_audits, stale_days
+from data_platform.lake.ledger import latest_audits
+from data_platform.lake.standings import Standings, read_standings
 from data_platform.partitions import grain_of
 from data_platform.quality.second_look import arrived
 
@@ -20,28 +22,49 @@ Keys = Mapping[dg.AssetKey, Collection[str]]
 
 
 def stale_part(plan: Plan, lake: Lake, runs: Collection[str], lost: Iterable[Item]) -> Plan:
-    """The selected marts' days that these runs' loads of their staging tables touched and that were not built since, with
-    what hangs on them: every accepted row reaches its mart. A day that failed stays failed."""
+    """The selected marts' partitions that these runs' loads of their staging tables touched and that were not built since,
+    with what hangs on them: every accepted row reaches its mart. A partition that failed stays failed."""
     skip = set(lost)
-    found: dict[dg.AssetKey, list[str]] = {}
     with lake.connect(read_only=True) as con:
-        for asset in plan.keys:
-            definition = plan.definitions[asset]
-            if asset.path[0] == "marts" and definition is not None and grain_of(definition) == "day":
-                days = stale_days(con, table_of(asset), staging_of(plan.parents, asset), runs)
-                keys = {day.isoformat() for day in days} & set(definition.get_partition_keys())
-                found[asset] = [key for key in sorted(keys) if Item(asset, key) not in skip]
+        standings = read_standings(con, runs=runs)
+    found: dict[dg.AssetKey, list[str]] = {}
+    for asset in plan.keys:
+        if asset.path[0] == "marts":
+            touched = touched_keys(plan, standings, asset)
+            built = {key: standings.built(table_of(asset), key) for key in touched}
+            found[asset] = [
+                key for key in sorted(touched) if built[key] < touched[key] and Item(asset, key) not in skip
+            ]
     return with_dependents(plan, found)
 
 
-def held_part(plan: Plan, lake: Lake) -> Plan:
-    """The staging partitions whose held rows have got their parent, with what hangs on them."""
+def touched_keys(plan: Plan, standings: Standings, mart: dg.AssetKey) -> dict[str, int]:
+    """The partitions of a mart by day or month that changed rows of its staging tables belong to, with the snapshot of
+    the last change. A mart that is cut otherwise has none: a business day does not say which of its partitions are meant."""
+    definition, found = plan.definitions[mart], dict[str, int]()
+    grain = grain_of(definition) if definition is not None else None
+    if definition is None or grain not in ("day", "month"):
+        return found
+    for source in staging_of(plan.parents, mart):
+        for day, snapshot in standings.touched.get(source, {}).items():
+            key = _key_of(day, grain)
+            found[key] = max(found.get(key, -1), snapshot)
+    known = set(definition.get_partition_keys())
+    return {key: snapshot for key, snapshot in found.items() if key in known}
+
+
+def _key_of(day: date, grain: str) -> str:
+    return (day if grain == "day" else day.replace(day=1)).isoformat()
+
+
+def held_part(plan: Plan, lake: Lake, *, rows_tell: bool = False) -> Plan:
+    """The staging partitions whose held rows have got their parent, with what hangs on them (`with_dependents`)."""
     found = {}
     with lake.connect(read_only=True) as con:
         for asset in plan.keys:
             if asset.path[0] == "staging":
                 found[asset] = arrived(con, contract(table_of(asset)))
-    return with_dependents(plan, found)
+    return with_dependents(plan, found, rows_tell=rows_tell)
 
 
 def waiting_part(plan: Plan, lake: Lake, runs: Collection[str]) -> Plan:
@@ -52,20 +75,27 @@ def waiting_part(plan: Plan, lake: Lake, runs: Collection[str]) -> Plan:
     last = {(audit.asset, audit.partition_key): audit for audit in audits if audit.run_id in runs}
     refused = [audit for audit in last.values() if audit.failed_rules == ("key",)]
     found = {
-        asset: sorted(audit.partition_key for audit in refused if audit.asset == table_of(asset)) for asset in plan.keys
+        asset: sorted(audit.partition_key for audit in refused if audit.asset == table_of(asset))
+        for asset in plan.keys
+        if plan.definitions[asset] is not None
     }
     return with_dependents(plan, found)
 
 
-def with_dependents(plan: Plan, direct: Keys) -> Plan:
-    """These partitions, the same ones of the marts and views built from them, and the unpartitioned tables among those."""
+def with_dependents(plan: Plan, direct: Keys, *, rows_tell: bool = False) -> Plan:
+    """These partitions, the same ones of what is built from them, and the unpartitioned tables among those. With
+    `rows_tell` no mart hangs on a staging partition: its rows tell which mart days they belong to."""
     keys: dict[dg.AssetKey, list[str]] = {}
     for asset in plan.keys:
-        definition = plan.definitions[asset]
-        parents = [parent for parent in plan.parents[asset] if keys.get(parent)]
+        definition, own = plan.definitions[asset], set(direct.get(asset, ()))
+        parents = [
+            parent
+            for parent in plan.parents[asset]
+            if keys.get(parent) and not (rows_tell and parent.path[0] == "staging" != asset.path[0])
+        ]
         if definition is None:
-            keys[asset] = [""] if parents else []
+            keys[asset] = [""] if parents or own else []
         else:
             fed = {key for parent in parents if plan.definitions[parent] == definition for key in keys[parent]}
-            keys[asset] = sorted(fed | set(direct.get(asset, ())))
+            keys[asset] = sorted(fed | own)
     return plan.only(keys)

@@ -19,6 +19,7 @@ import duckdb
 from data_platform.contracts.model import Contract
 from data_platform.contracts.partitioning import Values
 from data_platform.errors import ContractError, KeyConflict, LoadFailed, PlatformError
+from data_platform.lake import stopping
 from data_platform.lake.commit import Check
 from data_platform.lake.hashing import HASH_ALGORITHM
 from data_platform.lake.lake import Lake, Slice
@@ -88,7 +89,8 @@ def screen(
 ) -> list[Outcome]:
     """Loads these partitions of a staging table from raw. One outcome per key, in the order of `keys`;
     failed partitions keep the rows they had. Later partitions that lost a key to these were screened again too, and
-    follow. Never raises for a bad partition, only for a bad contract."""
+    follow; those that were not begun when somebody asked to stop have no outcome. Never raises for a bad partition, only
+    for a bad contract."""
     judging = Judge.of(contract)
     with lake.connect() as con:
         ensure_tables(lake, con, contract)
@@ -101,9 +103,11 @@ def screen(
                 fix = f"data-platform backfill 'key:\"raw/{contract.table}\"' --from {key} --to {key}"
                 _keep(outcomes, [_failed(job, key, LoadFailed(cause, fix=fix), record=True)], on_done)
         for chunk in list(chunks(job.read, CHUNK_PARTITIONS)):
+            if stopping.asked():
+                break
             _keep(outcomes, _screen_chunk(job, chunk), on_done)
     others = sorted(set(outcomes) - set(keys))
-    return [outcomes[key] for key in (*keys, *others)]
+    return [outcomes[key] for key in (*keys, *others) if key in outcomes]
 
 
 def ensure_tables(lake: Lake, con: duckdb.DuckDBPyConnection, contract: Contract) -> None:

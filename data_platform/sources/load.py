@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import duckdb
 from data_platform.contracts.model import Contract
 from data_platform.contracts.registry import contract as contract_of
 from data_platform.errors import LoadFailed, PlatformError, SourceError
+from data_platform.lake import stopping
 from data_platform.lake.hashing import HASH_ALGORITHM, content_hash_sql
 from data_platform.lake.lake import Lake, Slice, StagedFile
 from data_platform.lake.ledger import utc_now
@@ -108,6 +109,7 @@ class Arrived:
 def load_raw(lake: Lake, feed: Feed, keys: Sequence[str], run_id: str, on_done: OnDone | None = None) -> list[Outcome]:
     """Loads these partitions of a feed's raw table and returns one outcome per key, in order of the keys. A file that
     cannot be read raises nothing: it is a failed outcome and a row of the ledger. `on_done` is told each outcome once.
+    Partitions that were not begun when somebody asked to stop have no outcome.
     Raises `LakeError` when the lake itself cannot be opened."""
     done: dict[str, Outcome] = {}
     with _job(lake, feed, run_id) as job:
@@ -117,7 +119,7 @@ def load_raw(lake: Lake, feed: Feed, keys: Sequence[str], run_id: str, on_done: 
                 done[outcome.partition_key] = outcome
                 if on_done is not None:
                     on_done(outcome)
-    return [done[key] for key in keys]
+    return [done[key] for key in keys if key in done]
 
 
 def _readers(lake: Lake) -> int:
@@ -143,7 +145,7 @@ def _one_by_one(job: Job, keys: Sequence[str]) -> Iterator[list[Ready]]:
     """Feeds with a file per partition: files are read side by side, and what a batch of them holds is staged in one scan."""
     with ThreadPoolExecutor(_readers(job.lake)) as pool:
         for batch in _batches(job, keys):
-            arrived = list(pool.map(partial(_read, job), batch))
+            arrived = list(pool.map(lambda key: None if stopping.asked() else _read(job, key), batch))
             yield [
                 *(found for found in arrived if isinstance(found, Ready)),
                 *_staged(job, [f for f in arrived if isinstance(f, Arrived)]),
@@ -227,6 +229,9 @@ def _split(job: Job, keys: Sequence[str]) -> Iterator[list[Ready]]:
     finally:
         whole.read.discard()
     for start in range(0, len(ready), CHUNK):
+        if stopping.asked():
+            _discard(job, *(file for left in ready[start:] if left.slice for file in left.slice.files))
+            return
         yield ready[start : start + CHUNK]
 
 

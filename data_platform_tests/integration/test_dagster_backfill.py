@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from data_platform.cli.home import open_instance
@@ -71,10 +73,17 @@ def test_late_rows_rebuild_the_mart_days_they_belong_to(settings: Settings) -> N
     assert both["segments"] == both["orders"], "what hangs on the order's day is built after it"
 
 
+def materialized(settings: Settings, *assets: str) -> dict[str, set[str]]:
+    """Dagster's view: the partitions of each asset that are there."""
+    with open_instance(settings) as instance:
+        return {asset: instance.get_materialized_partitions(dg.AssetKey(asset.split("/"))) for asset in assets}
+
+
 @pytest.mark.long
-def test_an_interrupt_keeps_what_was_committed_and_the_same_command_goes_on(settings: Settings) -> None:
+def test_an_interrupt_keeps_what_was_committed_and_resume_does_the_rest_and_no_more(settings: Settings) -> None:
     write_sample(settings.landing_dir, start=FIRST, days=40, scale=0.05)
-    selection = 'key:"raw/orders" or key:"raw/events" or key:"raw/payments"'
+    tables = ("raw/orders", "raw/events", "raw/payments")
+    selection = " or ".join(f'key:"{table}"' for table in tables)
     arguments = ("backfill", selection, "--from", "2026-01-01", "--to", "2026-02-09")
     environment = os.environ | {"PLATFORM_HOME": str(settings.home)}
     running = subprocess.Popen(
@@ -85,17 +94,64 @@ def test_an_interrupt_keeps_what_was_committed_and_the_same_command_goes_on(sett
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while not (settings.lake_dir / "data" / "raw").exists() and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)  # rows are being staged from here on
     running.send_signal(signal.SIGINT)
-    out, said = running.communicate(timeout=120)
+    out, said = running.communicate(timeout=400)
     assert running.returncode == 1, out + said
-    assert "Stopped. What was committed stays" in said and "Traceback" not in said
+    assert "Ctrl-C again stops at once" in said and "Traceback" not in said
+    found = re.search(r"(\d+) of 120 partitions are done\.\s+To go on: data-platform (backfill --resume \w+)", said)
+    assert found, said
     with open_instance(settings) as instance:
-        assert all(run.is_finished for run in instance.get_runs()), "no run is left as if it went on"
-    finished = platform(settings, *arguments)
-    assert {row["done"] for row in finished["assets"]} == {40}
+        assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.CANCELED]
+    before = {row["table"].replace(".", "/"): row["present"] for row in platform(settings, "status")}
+    told = materialized(settings, *tables)
+    assert {table: len(told[table]) for table in tables} == {table: before[table] for table in tables}
+    assert sum(before.values()) == int(found[1]) < 120
+    finished = platform(settings, *found[2].split())
+    assert {row["asset"]: row["done"] for row in finished["assets"]} == {
+        table: 40 - before[table] for table in tables if before[table] < 40
+    }
+    assert {len(keys) for keys in materialized(settings, *tables).values()} == {40}
+
+
+def checks_of(settings: Settings, asset: str) -> set[tuple[str, str | None, bool]]:
+    """Every evaluation of the asset's checks: its name, the partition that it is about, and whether it passed."""
+    with open_instance(settings) as instance:
+        events = [
+            entry.get_dagster_event().asset_check_evaluation_data
+            for run in instance.get_runs()
+            for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+        ]
+    key = dg.AssetKey(asset.split("/"))
+    return {(event.check_name, event.partition, event.passed) for event in events if event.asset_key == key}
+
+
+@pytest.mark.long
+def test_one_bad_day_of_many_is_named_and_the_others_are_published_through_all_layers(settings: Settings) -> None:
+    write_sample(settings.landing_dir, start=FIRST, days=5, scale=0.05)
+    days = [f"2026-01-0{number}" for number in range(1, 6)]
+    broken = sample_path(settings.landing_dir, "orders", date(2026, 1, 3))
+    header, *lines = broken.read_text().splitlines()
+    # Customers that no rule lets pass: more than the contract's limit would be set aside.
+    bad = [",".join(["nobody" if name == "customer_id" else value for name, value in zip(header.split(","), line.split(","), strict=False)]) for line in lines]  # fmt: skip
+    broken.write_text("\n".join([header, *bad * 3]) + "\n")
+    said = platform(settings, "backfill", ORDERS, "--from", days[0], "--to", days[-1], code=1)
+    fates = {(row["asset"], row["partition"]): row["fate"] for row in said["problems"]}
+    assert fates["staging/orders", days[2]] == "failed"
+    assert fates["marts/fct_orders", days[2]] == fates["published/fct_orders", days[2]] == "blocked"
+    assert {partition for _, partition in fates} == {days[2]}
+    good = set(days) - {days[2]}
+    chain = ("staging/orders", "marts/fct_orders", "published/fct_orders")
+    assert materialized(settings, "raw/orders", *chain) == {"raw/orders": set(days)} | dict.fromkeys(chain, good)
+    assert set(orders_per_day(settings)) == good
+    partitions = {partition for _, partition, passed in checks_of(settings, "staging/orders") if not passed}
+    assert days[2] in partitions, "the bad day's checks are its own"
+    found = platform(settings, "status", "--gaps", ORDERS, "--from", days[0], "--to", days[-1])
+    kinds = {(gap["asset"], gap["partition"]): gap["gap"] for gap in found["gaps"]}
+    assert kinds["staging/orders", days[2]] == "failed" and kinds["marts/fct_orders", days[2]] == "missing"
+    assert {partition for _, partition in kinds} == {days[2]}
 
 
 SHORT_DEMO = ("demo", "--days", "2", "--scale", "0.1")

@@ -253,10 +253,11 @@ def test_an_error_of_the_engine_does_not_tell_the_personal_value_that_it_stumble
     assert kept == outcome.load.error
 
 
-def test_a_key_that_another_load_took_is_told_masked_when_it_is_personal(lake, land):
+def test_a_key_that_another_load_took_is_not_told_for_it_may_be_personal(lake, land):
     load_customer(lake, land)
     land("customers", NEXT, [customer(updated_at=f"{NEXT} 09:00:00")])
     screen(lake, contract("staging.customers"), [NEXT], "run")
     model = replace(contract("staging.customers"), key=Key(("email",), scope="table"))
-    with lake.connect() as con, pytest.raises(KeyConflict, match=r"the key \('a\*\*\* \(15 characters\)',\) was"):
+    with lake.connect() as con, pytest.raises(KeyConflict, match="a key was committed") as told:
         refuse_taken_keys(model, [model.partition.values(NEXT)], 0, con)
+    assert "@" not in str(told.value)
