@@ -23,4 +23,5 @@ def lines(context: dg.AssetExecutionContext) -> None:
         )
 
 
-defs = dg.Definitions(assets=[lines])
+# As the platform does: with the stock executor the step would import all of this again, in a process of its own.
+defs = dg.Definitions(assets=[lines], executor=dg.in_process_executor)
