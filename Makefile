@@ -1,7 +1,7 @@
 # `make` lists the targets. State goes under PLATFORM_HOME (default .platform/); the tools live in .venv/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test test-slow check bench format lock online-retail clean
+.PHONY: help setup demo ui test test-slow check bench bench-quick format lock online-retail clean
 
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do "$$p" -c '$(FITS)' 2>/dev/null && echo "$$p" && break; done)
@@ -39,8 +39,11 @@ check: setup ## lint, format, types, SQL, and generated files that drifted
 	@$(BIN)/sqlfluff lint --processes 2 dbt
 	@$(BIN)/python -m data_platform.contracts.dbt_yml --check
 
-bench: setup $(PEERS) ## judging rows beside DuckDB by hand, pandera and Great Expectations; benchmarks/README.md
-	@$(BIN)/python -m benchmarks.quality
+bench: setup $(PEERS) ## all benchmarks, hours; what has a result of this commit is skipped; benchmarks/README.md
+	@$(BIN)/python -m benchmarks run
+
+bench-quick: setup ## every benchmark with tiny sizes: ratios only, in minutes
+	@$(BIN)/python -m benchmarks run --quick --again
 
 format: setup ## rewrite Python and SQL in the house style
 	@$(BIN)/ruff check --fix .

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -30,3 +33,22 @@ def test_help_imports_nothing_slow() -> None:
 def test_status_imports_nothing_slow_once_it_knows_the_tables() -> None:
     assert "pandera" in _loads(["status"]), "the first time it asks the contracts"
     assert not _loads(["status"]) & set(SLOW)
+
+
+@pytest.mark.slow
+def test_the_definitions_cost_at_most_1_3_times_the_libraries_they_stand_on(home: Path) -> None:
+    """In CPU seconds: whoever else is at work on the machine is not the import's cost."""
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    codes = {"ours": "import data_platform.definitions", "theirs": "import dagster, dagster_dbt, duckdb, pandera.ibis"}
+    for code in codes.values():  # dbt's project is parsed once per change, and modules are compiled once
+        _cpu_seconds(code, environment)
+    spent = {name: [_cpu_seconds(code, environment) for _ in range(3)] for name, code in codes.items()}
+    assert median(spent["ours"]) <= 1.3 * median(spent["theirs"]), spent
+
+
+def _cpu_seconds(code: str, environment: dict[str, str]) -> float:
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_utime + usage.ru_stime
