@@ -1,18 +1,20 @@
 """Contracts made to be broken: between them every kind of rule, and a column per check so that each defect has one rule.
 
-They are not in the registry: what is generated from it (dbt's yml, assets, feeds) must not know of them.
+They are in the registry while they are loaded: what is generated from it (dbt's yml, assets, feeds) must not know of them.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import ibis.expr.datatypes as ibis_types
 import pandera.ibis as pa
 from pandera.dtypes import Decimal
 
-from data_platform.contracts.model import Contract, ForeignKey, Key, column
+from data_platform.contracts.model import REGISTRY, Contract, ForeignKey, Key, column
 from data_platform.contracts.partitioning import by
 from data_platform.contracts.tables.shop import READABLE
 
@@ -92,3 +94,15 @@ READINGS = Contract(
     "staging.readings", StagingReadings, grain="one row per meter and day", key=Key(("meter_id",)),
     event_time="read_at", **SHARED,
 )  # fmt: skip
+
+
+@contextmanager
+def registered() -> Iterator[None]:
+    """The registry knows them meanwhile: a child looks there how its parent is partitioned."""
+    own = {contract.name: contract for contract in (DEPOTS, PARCELS, READINGS)}
+    REGISTRY.update(own)
+    try:
+        yield
+    finally:
+        for name in own:
+            del REGISTRY[name]

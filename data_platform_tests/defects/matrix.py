@@ -27,7 +27,7 @@ from data_platform.settings import load_settings
 from data_platform.sources.declare import Feed
 from data_platform.sources.reader import read_feed
 from data_platform_tests.defects import kinds
-from data_platform_tests.defects.contracts import DEPOTS, PARCELS, READINGS
+from data_platform_tests.defects.contracts import DEPOTS, PARCELS, READINGS, registered
 
 SINGLES, PAIRS, UNREADABLE = kinds.DAY, "2026-02-04", "2026-02-05"
 PLANTED, PLANTED_PAIRS, CLEAN = 200, 5, 2_000
@@ -144,7 +144,9 @@ def build(home: Path) -> Matrix:
             own = [part for part in parts if part.contract is contract]
             for part in own:
                 _land(lake, part)
-            for outcome in screen(lake, contract, [part.day for part in own], "matrix"):
+            with registered():
+                outcomes = screen(lake, contract, [part.day for part in own], "matrix")
+            for outcome in outcomes:
                 assert outcome.committed, outcome.load.error
         with lake.connect() as con:
             judged = parts[2:]  # depots are there to be referred to

@@ -24,11 +24,12 @@ def killed(home: Path, catalog: str | None, kills: int, seed: int) -> Result:
     return Chaos(World(home, catalog), seed).run(seconds=3600, kills=kills)
 
 
-def test_twenty_kills_at_named_points_and_random_times_break_no_law(home: Path) -> None:
-    result = killed(home, None, kills=20, seed=4)
+@pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.long)])
+def test_kills_at_named_points_and_random_times_break_no_law(home: Path, kills: int) -> None:
+    result = killed(home, None, kills, seed=4)
     assert result.violations == []
-    assert len(result.kills) == 20 and {kill.victim for kill in result.kills} == set(VICTIMS)
-    assert result.counts["reads"] > 20, "the readers did not read meanwhile"
+    assert len(result.kills) == kills and {kill.victim for kill in result.kills} <= set(VICTIMS)
+    assert result.counts["reads"] > kills, "the readers did not read meanwhile"
 
 
 @pytest.mark.long

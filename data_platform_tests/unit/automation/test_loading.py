@@ -132,7 +132,7 @@ def test_loading_runs_by_itself_when_the_settings_say_so_and_watching_always() -
         "from data_platform.automation.all import SCHEDULES, SENSORS\n"
         "print(sorted(each.name for each in (*SCHEDULES, *SENSORS) if each.default_status.value == 'RUNNING'))"
     )
-    watching = ["check_failures", "freshness", "run_failures"]
+    watching = ["check_failures", "freshness", "run_failures", "stuck_runs"]
     for value, loading in (("off", []), ("on", ["daily_load", "drop_files", "held_rows", "stale_marts"])):
         run = subprocess.run(
             [sys.executable, "-c", code],

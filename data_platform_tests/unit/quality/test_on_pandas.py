@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from data_platform_tests.unit.quality.on_pandas import Case, by_pandas, by_sql, cases
 
-QUICK, THOROUGH = 200, 2_000
+QUICK, THOROUGH = 60, 2_000
 
 
 @pytest.fixture(scope="module")
