@@ -40,6 +40,7 @@ def test_a_hundred_kills_break_no_law_on_either_catalog(home: Path, catalog: str
     assert result.counts["versions read"] > 5
 
 
+@pytest.mark.long
 def test_a_cycle_reaches_every_point(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "READERS", timedelta(0))
     seen: set[str] = set()
@@ -83,6 +84,7 @@ BREAKERS: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", BREAKERS)
 def test_the_laws_find(what: str, loaded: Lake) -> None:
     law, sql = BREAKERS[what]
@@ -92,6 +94,7 @@ def test_the_laws_find(what: str, loaded: Lake) -> None:
         assert law in {violation.law for violation in violations(con)}
 
 
+@pytest.mark.long
 def test_the_laws_find_a_load_that_was_reported_and_is_not_there(loaded: Lake) -> None:
     with loaded.connect() as con:
         assert [violation.law for violation in violations(con, ["never"])] == ["lost"]

@@ -17,7 +17,7 @@ import pytest
 from data_platform.settings import PROJECT_ROOT
 from data_platform.sources.sample import sample_path, write_sample
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 FIRST, DAYS = date(2026, 1, 1), 3
 BROKEN = FIRST + timedelta(days=1)
 COMMAND = Path(sys.executable).parent / "data-platform"

@@ -47,6 +47,8 @@ def status(settings: Settings, run_id: str) -> dg.DagsterRunStatus:
         return run.status
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("is_ours", [True, False], ids=["of our command line", "of another command"])
 def test_a_killed_run_is_named_by_doctor_and_failed_by_the_next_command(
     is_ours: bool, settings: Settings, capsys: pytest.CaptureFixture[str]
@@ -78,6 +80,8 @@ def test_the_sensor_reports_a_killed_run_and_leaves_one_that_lives(settings: Set
     assert status(settings, alive) == dg.DagsterRunStatus.SUCCESS
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_of_another_machine_is_left_to_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     with running(settings, is_ours=True) as (run_id, process, _):
         process.kill()

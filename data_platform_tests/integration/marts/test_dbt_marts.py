@@ -95,6 +95,8 @@ def test_rows_that_arrive_while_a_mart_is_built_are_in_it(
     assert _rows(shop, loads) == [("2026-01-01", 1), ("2026-01-02", 2)]
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_one_mart_alone_is_built_from_what_is_committed_of_the_others(shop: Lake) -> None:
     _build(shop, ["marts.fct_orders"], DAYS)
     found = _build(shop, ["marts.daily_revenue"], DAYS)
@@ -115,6 +117,8 @@ def test_a_day_that_fails_its_audit_keeps_its_old_rows_and_so_does_what_is_built
     assert _rows(shop, "SELECT order_id FROM lake.failed.fct_orders WHERE _failed_rules <> ''") == [("O0000000009",)]
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_line_whose_order_is_gone_fails_its_day_and_is_not_lost(shop: Lake, put: Any) -> None:
     put("staging.orders", "2026-01-01", [])
     found = _build(shop, ["marts.fct_order_items"], DAYS)
@@ -169,6 +173,8 @@ def test_a_mart_of_a_table_that_was_never_loaded_says_what_to_load(shop: Lake) -
     assert "data-platform backfill" in error
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_build_leaves_no_file_behind_and_does_not_write_to_the_lake(shop: Lake) -> None:
     before = _rows(shop, "SELECT max(snapshot_id) FROM ducklake_snapshots('lake')")
     variables = {"window_start": DAYS[0], "window_end": DAYS[1]}
@@ -183,6 +189,8 @@ def test_a_build_leaves_no_file_behind_and_does_not_write_to_the_lake(shop: Lake
     assert attached == []
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_dbt_refuses_a_model_that_is_not_what_its_contract_says(shop: Lake, broken_project: Path) -> None:
     found = _build(shop, ["marts.dim_dates", "marts.dim_products"], [""], dbt_dir=broken_project)
     for (outcome,), column in zip(found.values(), ("year_number", "extra"), strict=True):

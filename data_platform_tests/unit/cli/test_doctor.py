@@ -41,6 +41,8 @@ def test_a_day_whose_last_load_failed(loaded: Settings) -> None:
     assert seen(loaded)["loads"].ok
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_rows_that_no_mart_shows(loaded: Settings) -> None:
     checks = {check.check: check for check in doctor.safely(doctor.check_marts, loaded)}
     assert checks["marts"].ok and "early rows" not in checks

@@ -93,6 +93,8 @@ def test_a_reload_of_the_same_file_makes_nothing_stale(loaded: Shop) -> None:
     assert gaps() == {}
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_table_without_partitions_is_stale_when_what_it_reads_changed(loaded: Shop) -> None:
     loaded.text["staging/customers", day(3)] = "a new name"
     loaded.load("staging/customers", day(3))
@@ -134,6 +136,7 @@ def test_a_failed_attempt_is_a_gap_with_its_cause_and_only_failed_tries_it_again
     assert "No latest attempt failed" in typed("backfill", "*", "--only-failed").stderr
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_only_missing_loads_what_was_never_loaded_and_what_hangs_on_it(shop: Shop) -> None:
     shop.load_all(sorted(ALL_DAYS)[:4])
@@ -194,6 +197,8 @@ def tags_of(settings: Settings, backfill: Any) -> list[dict[str, str]]:
         return [dict(run.tags) for run in instance.get_runs(dg.RunsFilter(tags={BACKFILL_TAG: backfill}))]
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_every_run_of_a_backfill_says_what_was_asked_for(loaded: Shop, settings: Settings) -> None:
     loaded.bad = {("raw/orders", day(3))}
     done = said("backfill", "*", "--from", day(2), "--to", day(5), code=1)

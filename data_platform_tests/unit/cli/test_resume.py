@@ -35,6 +35,7 @@ def test_what_failed_and_what_it_blocked_is_gone_on_with_and_nothing_else(shop: 
     assert ran_of(shop) == {}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_what_was_mended_by_another_command_is_done(shop: Shop) -> None:
     shop.bad = {("raw/orders", day(3))}
@@ -46,6 +47,7 @@ def test_what_was_mended_by_another_command_is_done(shop: Shop) -> None:
     assert ran_of(shop) == {}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_backfill_of_missing_ones_goes_on_with_those_that_were_missing_then(shop: Shop) -> None:
     shop.load_all(sorted(ALL_DAYS)[:5])
@@ -63,6 +65,7 @@ def test_a_backfill_of_missing_ones_goes_on_with_those_that_were_missing_then(sh
     }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_last_one_that_did_not_end_is_gone_on_with_and_any_by_its_id(shop: Shop) -> None:
     shop.bad = {("raw/orders", day(3)), ("raw/customers", day(2))}
@@ -98,6 +101,8 @@ def test_an_interrupt_stops_between_partitions_and_says_how_to_go_on(shop: Shop,
     assert said("status", "--gaps") == {"gaps": [], "commands": []}
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_dagster_is_told_of_what_a_dead_process_had_committed(shop: Shop, settings: Settings) -> None:
     shop.bad = {("raw/orders", day(3))}
     first = said("backfill", "raw/orders", "--to", day(5), code=1)
@@ -126,6 +131,8 @@ def test_a_backfill_that_another_process_works_on_is_left_to_it(shop: Shop, sett
     assert ran_of(shop) == {}
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_backfill_that_is_stopped_before_its_first_run_is_typed_again(shop: Shop) -> None:
     stopping.ask()
     stopped = typed("backfill", "raw/orders", "--from", day(2), "--to", day(4), code=1)

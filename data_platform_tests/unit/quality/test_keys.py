@@ -90,7 +90,9 @@ def test_rows_discarded_for_their_key_are_found_under_it_after_every_later_load(
     assert rows(lake, "SELECT order_id FROM lake.staging.orders") == [("O0000000002",)]
 
 
-@pytest.mark.parametrize("chunk_rows", [4, *(pytest.param(rows, marks=pytest.mark.slow) for rows in (1, 1_000_000))])
+@pytest.mark.parametrize(
+    "chunk_rows", [4, *(pytest.param(rows, marks=(pytest.mark.slow, pytest.mark.long)) for rows in (1, 1_000_000))]
+)
 def test_a_day_that_takes_keys_from_all_that_follow_is_judged_some_rows_at_a_time(lake, land, monkeypatch, chunk_rows):
     load_customer(lake, land)
     days, judged = [f"2026-01-{day:02}" for day in range(5, 11)], list[int]()

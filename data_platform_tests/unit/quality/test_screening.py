@@ -103,6 +103,7 @@ def test_a_key_of_table_scope_is_kept_by_the_earlier_partition_and_said_so(lake,
     assert reason == [(f"order_id is not unique: the partition {DAY} has it already",)]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_order_in_which_days_are_loaded_does_not_decide_which_row_is_kept(lake, land):
     load_customer(lake, land)
