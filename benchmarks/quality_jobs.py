@@ -74,7 +74,7 @@ def _duckdb(memory: str, scratch: Path) -> Any:
 def ours(source: Path, out: Path, memory: str) -> None:
     """The contract compiled to one scan, as the audit of a mart judges its candidate."""
     from data_platform.lake.sql import names, text
-    from data_platform.quality.audit import judge_rows
+    from data_platform.quality.candidate import judge_rows
     from data_platform.quality.compiler import Judge
 
     con, judging = _duckdb(memory, out), Judge.of(contract())
@@ -88,10 +88,12 @@ def ours(source: Path, out: Path, memory: str) -> None:
 
 def ours_screening(source: Path, out: Path, memory: str) -> None:
     """Judging alone: a bit per rule for every row, nothing written."""
-    from data_platform.quality.audit import judge_rows
+    from data_platform.quality.candidate import judge_rows
     from data_platform.quality.compiler import Judge
 
-    judge_rows(_duckdb(memory, out), Judge.of(contract()), f"'{source}'")
+    con = _duckdb(memory, out)
+    judge_rows(con, Judge.of(contract()), f"'{source}'")
+    con.execute("SELECT _broken, count(*) FROM judged GROUP BY 1").fetchall()
 
 
 def by_hand(source: Path, out: Path, memory: str) -> None:
@@ -194,7 +196,7 @@ JOBS: dict[str, Callable[[Path, Path, str], None]] = {
 
 IMPORTS = {
     "pandas": ("pandera.pandas",), "polars": ("pandera.polars", "polars"), "great_expectations": ("great_expectations",),
-    "ours": ("data_platform.quality.audit",), "screening": ("data_platform.quality.audit",),
+    "ours": ("data_platform.quality.candidate",), "screening": ("data_platform.quality.candidate",),
 }  # fmt: skip
 
 

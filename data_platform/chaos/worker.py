@@ -146,8 +146,9 @@ def _by_hand(lake: Lake, key: str, run_id: str, tell: Callable[[tuple[str, objec
         stated = contract(mart)
         keys = [key] if stated.partition.dimensions else [""]
         with lake.connect() as con:
-            relation = f"({_MARTS_SQL[mart].format(day=key)})"
-            _told(build_mart(lake, stated, con, relation, keys, run_id, built_from=snapshot_id(con)), tell)
+            seen = snapshot_id(con)
+            con.execute(f"CREATE OR REPLACE TEMP TABLE built AS {_MARTS_SQL[mart].format(day=key)}")
+            _told(build_mart(lake, stated, con, "built", keys, run_id, built_from=seen), tell)
 
 
 def _with_dbt(lake: Lake, key: str, run_id: str, tell: Callable[[tuple[str, object]], None]) -> None:

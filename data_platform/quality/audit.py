@@ -21,13 +21,13 @@ from data_platform.lake.lake import Audit, Lake, Slice
 from data_platform.lake.ledger import utc_now
 from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult, kept
 from data_platform.lake.points import reached
-from data_platform.lake.sql import ident, names, table_name, text
+from data_platform.lake.sql import ident, names, text
 from data_platform.lake.storage import storage_errors
 from data_platform.quality.bands import History
-from data_platform.quality.compiler import Judge, broken_mask
+from data_platform.quality.candidate import judge_rows
+from data_platform.quality.compiler import Judge
 from data_platform.quality.measures import history_of, measure_sql, measured, verdicts
-from data_platform.quality.parents import judge_own_parents, lookups
-from data_platform.quality.python_rules import judge_in_python
+from data_platform.quality.parents import judge_own_parents
 from data_platform.quality.races import KEY_RETRIES, committed_loads, refuse_taken_keys
 from data_platform.quality.raw_rows import in_partitions
 from data_platform.quality.recording import both, recording
@@ -39,7 +39,8 @@ OnDone = Callable[[Outcome], None]
 
 @dataclass(frozen=True)
 class Candidate:
-    """Rows of some partitions of a mart that nobody may read yet. `relation` is SQL that the connection can select from."""
+    """Rows of some partitions of a mart that nobody may read yet. `relation` is SQL that the connection can
+    select from, and gives the same rows each time."""
 
     lake: Lake
     con: duckdb.DuckDBPyConnection
@@ -113,38 +114,18 @@ def _ensure_tables(candidate: Candidate) -> None:
 
 
 def _judge(candidate: Candidate) -> None:
-    """Makes `judged` (typed rows with their `_broken` bits) and `routed` over it."""
+    """Makes `candidate_rows`, `judged` (with `_broken` bits) and `routed` over it."""
     contract, con = candidate.contract, candidate.con
     con.execute("DROP VIEW IF EXISTS routed")
-    judge_rows(con, candidate.judging, candidate.relation)
+    judge_rows(con, candidate.judging, candidate.relation, building=candidate.keys)
     _refuse_foreign_partitions(candidate)
-    partitions = [contract.partition.values(key) for key in candidate.keys]
-    judge_own_parents(con, candidate.judging, partitions, in_time=False)
-    if contract.key and contract.key.scope == "table" and contract.partition.columns:
-        _mark_taken_keys(candidate)
+    if candidate.judging.in_steps:
+        partitions = [contract.partition.values(key) for key in candidate.keys]
+        judge_own_parents(con, candidate.judging, partitions, in_time=False)
     row = ", ".join(f"{ident(name)} := {ident(name)}" for name in contract.columns)
     con.execute(f"""
         CREATE TEMP VIEW routed AS
-        SELECT *, NULL AS _file, rowid + 1 AS _record, to_json(struct_pack({row}))::VARCHAR AS _row FROM judged""")
-
-
-def judge_rows(con: duckdb.DuckDBPyConnection, judging: Judge, relation: str) -> None:
-    """Makes the temporary table `judged` from any SQL relation with the contract's columns: those, typed, and `_broken`
-    with a bit per rule, that of the key where a key is repeated within its scope."""
-    contract = judging.contract
-    cols = ", ".join(f"CAST({ident(c.name)} AS {c.duckdb_type}) AS {ident(c.name)}" for c in contract.columns.values())
-    found, joins = lookups(contract, in_time=False)
-    con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE judged AS
-        WITH typed AS (SELECT {cols} FROM {relation}),
-        looked_up AS (SELECT typed.*{found} FROM typed {joins})
-        SELECT {names(contract.columns)}, {broken_mask(judging.rules)} AS _broken FROM looked_up""")
-    judge_in_python(con, contract, judging.rules)
-    if contract.key:
-        own = contract.partition.columns if contract.key.scope == "partition" else ()
-        _mark(
-            con, judging, f"SELECT {names((*own, *contract.key.columns))} FROM judged GROUP BY ALL HAVING count(*) > 1"
-        )
+        SELECT *, NULL AS _file, NULL AS _record, to_json(struct_pack({row}))::VARCHAR AS _row FROM judged""")
 
 
 def _refuse_foreign_partitions(candidate: Candidate) -> None:
@@ -152,29 +133,14 @@ def _refuse_foreign_partitions(candidate: Candidate) -> None:
     if not by:
         return
     wanted = in_partitions(candidate.contract, [candidate.contract.partition.values(key) for key in candidate.keys])
-    found = candidate.con.execute(f"SELECT {names(by)} FROM judged WHERE ({wanted}) IS NOT TRUE LIMIT 1").fetchone()
+    found = candidate.con.execute(
+        f"SELECT {names(by)} FROM candidate_rows WHERE ({wanted}) IS NOT TRUE LIMIT 1"
+    ).fetchone()
     if found:
         raise LoadFailed(
             f"`{candidate.contract.name}`: the candidate has rows of {dict(zip(by, found, strict=True))}, which was not asked for.",
             fix="limit the model to the window it is built for",
         )
-
-
-def _mark_taken_keys(candidate: Candidate) -> None:
-    """Sets the `key` bit where a partition of the mart that is not being built holds the key."""
-    contract = candidate.contract
-    assert contract.key is not None
-    others = in_partitions(contract, [contract.partition.values(key) for key in candidate.keys])
-    taken = f"SELECT {names(contract.key.columns)} FROM {table_name(contract.name).sql} WHERE NOT {others}"
-    _mark(candidate.con, candidate.judging, taken)
-
-
-def _mark(con: duckdb.DuckDBPyConnection, judging: Judge, taken: str) -> None:
-    """Sets the `key` bit of the rows that agree with a row of this query in all its columns."""
-    con.execute(f"CREATE OR REPLACE TEMP TABLE taken AS {taken}")
-    alike = [name for name, *_ in con.execute("DESCRIBE taken").fetchall()]
-    same = " AND ".join(f"judged.{ident(part)} IS NOT DISTINCT FROM taken.{ident(part)}" for part in alike)
-    con.execute(f"UPDATE judged SET _broken = _broken | {judging.key_bit}::UBIGINT FROM taken WHERE {same}")
 
 
 def _count(candidate: Candidate, started: float) -> list[Outcome]:
@@ -190,7 +156,8 @@ def _count(candidate: Candidate, started: float) -> list[Outcome]:
         FROM routed GROUP BY {groups}""").fetchall()
     width = len(by) or 1
     found = {contract.partition.key(dict(zip(by, row[:width], strict=False))): row[width:] for row in rows}
-    shown = samples(con, contract, bits)
+    broken = any(any(row[width + 4 : width + 4 + len(bits)]) for row in rows)
+    shown = samples(con, contract, bits) if broken else {}
     seconds = (time.monotonic() - started) / len(candidate.keys)
     history = history_of(con, contract, candidate.keys)
     return [
@@ -250,8 +217,8 @@ def _commit(candidate: Candidate, outcomes: Sequence[Outcome], seen: int) -> Non
     bad = [outcome.partition_key for outcome in outcomes if not outcome.committed]
     rules = ", ".join(f"CASE WHEN _broken & {bit} <> 0 THEN {text(name)} END" for name, bit in candidate.judging.bits())
     extra = f", concat_ws(',', {rules}) AS _failed_rules, {text(candidate.run_id)} AS _run_id"
-    slices = _replacements(candidate, contract.name, good, "")
-    slices += _replacements(candidate, candidate.failed_table, bad, extra)
+    slices = _replacements(candidate, contract.name, good, "", "candidate_rows")
+    slices += _replacements(candidate, candidate.failed_table, bad, extra, "routed")
     slices += [Slice(candidate.failed_table, contract.partition.values(key)) for key in good]
     audits = [_audit(candidate, outcome) for outcome in outcomes]
     check = None
@@ -263,12 +230,12 @@ def _commit(candidate: Candidate, outcomes: Sequence[Outcome], seen: int) -> Non
     candidate.lake.commit(slices, loads, audits, check=both(check, record), message=f"build {contract.name}")
 
 
-def _replacements(candidate: Candidate, table: str, keys: Sequence[str], extra: str) -> list[Slice]:
+def _replacements(candidate: Candidate, table: str, keys: Sequence[str], extra: str, rows: str) -> list[Slice]:
     if not keys:
         return []
     partitions = [candidate.contract.partition.values(key) for key in keys]
     wanted = in_partitions(candidate.contract, partitions)
-    sql = f"SELECT {names(candidate.contract.columns)}{extra} FROM routed WHERE {wanted}"
+    sql = f"SELECT {names(candidate.contract.columns)}{extra} FROM {rows} WHERE {wanted}"
     return candidate.lake.stage_slices(candidate.con, table, sql, partitions)
 
 

@@ -88,6 +88,16 @@ class Judge:
         )
 
     @property
+    def in_steps(self) -> bool:
+        """Whether some verdict is reached only after a first one for all rows: in Python, or about parents in the same
+        table."""
+        return any(
+            rule.rule.python is not None
+            or (rule.rule.foreign_key is not None and rule.rule.foreign_key.references == self.contract.name)
+            for rule in self.rules
+        )
+
+    @property
     def without_key(self) -> int:
         """Bits that say that the record, or a part of its key, could not be read: such a row has no key that another
         could share, even where the contract lets it in."""
