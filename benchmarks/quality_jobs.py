@@ -1,5 +1,5 @@
 """The jobs of the group `quality`: each reads a Parquet file of orders, judges 8 rules (a regular expression and uniqueness
-among them), writes the accepted rows to one file and the others, with the names of the rules they broke, to another.
+among them), writes the accepted rows to one place and the others, with the names of the rules they broke, to another.
 
 Run as `python -m benchmarks.quality_jobs JOB SOURCE OUT MEMORY`: one job in a process of its own, which prints seconds
 (imports aside), peak memory and rows. Nothing is compared here.
@@ -82,8 +82,9 @@ def ours(source: Path, out: Path, memory: str) -> None:
     rules = ", ".join(f"CASE WHEN _broken & {bit} <> 0 THEN {text(name)} END" for name, bit in judging.bits())
     columns = names(judging.contract.columns)
     con.execute(f"""
-        COPY (SELECT {columns} FROM judged WHERE _broken = 0) TO '{out}/good.parquet' (FORMAT parquet);
-        COPY (SELECT {columns}, concat_ws(',', {rules}) AS rules FROM judged WHERE _broken <> 0) TO '{out}/bad.parquet' (FORMAT parquet)""")
+        COPY (SELECT {columns}, CASE WHEN _broken <> 0 THEN concat_ws(',', {rules}) END AS rules,
+            CASE WHEN _broken = 0 THEN 'good' ELSE 'bad' END AS fate FROM judged)
+        TO '{out}' (FORMAT parquet, PARTITION_BY (fate), OVERWRITE_OR_IGNORE)""")
 
 
 def ours_screening(source: Path, out: Path, memory: str) -> None:
@@ -212,9 +213,9 @@ def main(job: str, source: Path, out: Path, memory: str) -> None:
     seconds = time.perf_counter() - started
     found = {"seconds": seconds, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
     for name in ("good", "bad"):
-        path = out / f"{name}.parquet"
-        if path.exists():
-            (found[name],) = duckdb.sql(f"SELECT count(*) FROM '{path}'").fetchone()  # type: ignore[misc]
+        files = [str(path) for path in (*out.glob(f"{name}.parquet"), *out.glob(f"fate={name}/*"))]
+        if files:
+            (found[name],) = duckdb.execute("SELECT count(*) FROM read_parquet($1)", [files]).fetchone()
     print(json.dumps(found))
 
 

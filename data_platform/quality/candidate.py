@@ -20,7 +20,7 @@ from data_platform.quality.parents import lookups
 from data_platform.quality.python_rules import judge_in_python
 from data_platform.quality.raw_rows import in_partitions
 
-KEYS_AT_ONCE = 4_000_000
+KEYS_AT_ONCE = 6_000_000
 """Distinct keys that one pass holds: some 40 bytes each, and what a pass more costs is a scan of the key alone."""
 
 
