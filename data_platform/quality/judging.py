@@ -92,7 +92,8 @@ def _lead(contract: Contract) -> tuple[str, ...]:
 
 
 def _judged_sql(judging: Judge, typed: str, may_be_discarded: bool, verdicts_only: bool) -> str:
-    contract, kept, row = judging.contract, list(judging.contract.columns), "to_json(_raw)::VARCHAR"
+    contract, lead = judging.contract, _lead(judging.contract)
+    kept, row = list(contract.columns), "to_json(_raw)::VARCHAR"
     bit = judging.discard_bit if may_be_discarded else 0
     if verdicts_only:
         key = contract.key.columns if contract.key else ()
@@ -100,8 +101,9 @@ def _judged_sql(judging: Judge, typed: str, may_be_discarded: bool, verdicts_onl
         asked = [name for rule in contract.python_rules for name in rule.columns]
         deciding = {*key, contract.event_time, *own, *asked}
         kept, row = [name for name in kept if name in deciding], "NULL::VARCHAR"
+        lead = tuple(name for name in lead if name not in ("_offset", "_bytes"))
     return f"""
-        SELECT {names((*_lead(contract), *kept))}, _broken, _defect, _extra, _discarded,
+        SELECT {names((*lead, *kept))}, _broken, _defect, _extra, _discarded,
             CASE WHEN _broken <> 0 THEN {row} END AS _row
         FROM (SELECT *, ({broken_mask(judging.rules)} | CASE WHEN _discarded IS NULL THEN 0 ELSE {bit} END::UBIGINT) AS _broken
             FROM ({typed}))"""
