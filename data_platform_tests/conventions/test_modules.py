@@ -13,7 +13,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "data_platform"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-CODE = [*MODULES, *sorted((ROOT / "data_platform_tests").rglob("*.py")), *sorted((ROOT / "benchmarks").rglob("*.py"))]
+CODE = [
+    path
+    for folder in (PACKAGE, ROOT / "data_platform_tests", ROOT / "benchmarks")
+    for path in sorted(folder.rglob("*.py"))
+    if ".venv" not in path.parts
+]
 FLOORS = {
     "errors": 0, "settings": 1, "contracts": 2, "lake": 3, "sources": 4, "quality": 4, "partitions": 5, "event_log": 5,
     "assets": 6, "automation": 7, "chaos": 7, "definitions": 8, "cli": 9, "__main__": 10,

@@ -41,6 +41,7 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatc
 def test_the_file_under_home_is_read_and_the_environment_wins(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home.mkdir()
     (home / "settings.env").write_text("PLATFORM_THREADS=3\nPLATFORM_MEMORY=2GB\n")
+    monkeypatch.delenv("PLATFORM_THREADS")
     monkeypatch.setenv("PLATFORM_MEMORY", "1GB")
     assert (load_settings().threads, load_settings().memory) == (3, "1GB")
     (home / "settings.env").write_bytes(b"PLATFORM_THREADS=\xff\xfe")

@@ -10,15 +10,15 @@ from collections.abc import Iterator
 import pytest
 
 CHILD = """
-import signal
+import os, signal
 from data_platform.cli.interrupts import stops_between_partitions, telling
 from data_platform.lake import stopping
 
 def interrupted(*_):  # as Dagster does while a step runs
     raise RuntimeError("at any place")
 
-def say(*words):
-    print(*words, flush=True)
+def say(words):
+    os.write(1, f"{words}\\n".encode())  # whole lines: two threads say something
 
 with stops_between_partitions():
     signal.signal(signal.SIGINT, interrupted)

@@ -24,7 +24,7 @@ ORIGIN = {
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Iterator[Lake]:
-    found = Lake(load_settings(home=tmp_path / "home", threads=2))
+    found = Lake(load_settings(home=tmp_path / "home", threads=1))
     yield found
     found.close()
 
