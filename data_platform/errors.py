@@ -11,21 +11,23 @@ from collections.abc import Iterable
 
 
 class PlatformError(Exception):
-    """Base of all errors of the platform. `fix` is a command or an action, in words a tired person can follow."""
+    """Base of all errors of the platform. `fix` is a command or an action, in words a tired person can follow;
+    `transient` says that the cause may pass by itself, as a lock or a lost connection does: another try is worth it."""
 
     exit_code = 1
 
-    def __init__(self, message: str, *, fix: str | None = None) -> None:
+    def __init__(self, message: str, *, fix: str | None = None, transient: bool = False) -> None:
         self.message = message
         self.fix = fix
+        self.transient = transient
         super().__init__(f"{message} Fix: {fix}" if fix else message)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (type(self), self.message, self.fix))
+        return (_rebuild, (type(self), self.message, self.fix, self.transient))
 
 
-def _rebuild(cls: type[PlatformError], message: str, fix: str | None) -> PlatformError:
-    return cls(message, fix=fix)
+def _rebuild(cls: type[PlatformError], message: str, fix: str | None, transient: bool) -> PlatformError:
+    return cls(message, fix=fix, transient=transient)
 
 
 class UsageError(PlatformError):

@@ -93,6 +93,7 @@ def apply(con: duckdb.DuckDBPyConnection, change: Change, still_held: Callable[[
             raise CatalogError(
                 "The commit gate was lost: the catalog's server was restarted. Nothing was committed.",
                 fix="run it again",
+                transient=True,
             )
         attempt.committing = True
         reached("before commit")
@@ -117,11 +118,17 @@ def snapshot_id(con: duckdb.DuckDBPyConnection) -> int:
     return int(row[0]) if row else 0
 
 
-def landed(con: duckdb.DuckDBPyConnection, change: Change) -> bool:
-    """Whether a change whose COMMIT failed is there all the same."""
-    ids = [load.load_id for load in change.loads]
-    row = con.execute(f"SELECT count(*) FROM lake.ops.loads WHERE load_id IN (SELECT unnest({texts(ids)}))").fetchone()
-    return bool(row and row[0])
+def landed(con: duckdb.DuckDBPyConnection, change: Change) -> int | None:
+    """The snapshot of a change whose COMMIT nobody answered, when it is there all the same. Raises `CatalogError` for
+    a change without loads, which the ledger does not know."""
+    if not change.loads:
+        raise CatalogError(
+            "The connection to the catalog was lost while audits were written; they may be there or not.",
+            fix="data-platform doctor",
+        )
+    ids = texts(load.load_id for load in change.loads)
+    row = con.execute(f"SELECT max(snapshot_id) FROM lake.ops.loads WHERE load_id IN (SELECT unnest({ids}))").fetchone()
+    return None if row is None or row[0] is None else int(row[0])
 
 
 def _by_table(slices: Sequence[Slice]) -> dict[str, list[Slice]]:

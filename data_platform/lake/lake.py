@@ -24,6 +24,7 @@ from data_platform.lake.latch_postgres import PostgresLatch
 from data_platform.lake.ledger import Audit
 from data_platform.lake.outcomes import LoadRecord
 from data_platform.lake.points import reached
+from data_platform.lake.retrying import retrying
 from data_platform.lake.sql import table_name
 from data_platform.lake.staging import StagedFile
 from data_platform.lake.storage import is_conflict, storage_errors
@@ -169,17 +170,22 @@ class Lake:
         """Replaces the slices whole, writes the loads and audits, and returns the snapshot's id; all or nothing.
 
         `check(con)` runs inside the gate and the transaction and sees the new rows; what it raises undoes everything
-        and reaches the caller. On any failure the staged files are removed. `gate.waited` has the wait."""
+        and reaches the caller. What may pass, such as a catalog's server that restarts, is tried again; a COMMIT that
+        nobody answered is looked for first. On any failure the staged files are removed. `gate.waited` has the wait."""
         change = commits.Change(tuple(slices), tuple(loads), tuple(audits), check, message)
         attempt = commits.Attempt()
         try:
             with storage_errors(self.attachment.data_path):
                 staging.flush(change.files)
-            return self._commit(change, attempt)
+            for trial in retrying():
+                with trial:
+                    landed = self._landed(change) if attempt.committing else None
+                    return landed or self._commit(change, attempt)
         except BaseException:
-            if not (attempt.committing and self._landed(change)):
+            if not (attempt.committing and self._may_have_landed(change)):
                 staging.discard(change.files)
             raise
+        raise LakeError("The commit was not tried.")
 
     def record_failures(self, loads: Sequence[LoadRecord]) -> None:
         """Writes failed loads to the ledger, in a transaction of their own."""
@@ -210,20 +216,22 @@ class Lake:
             con.close()
         raise LakeError("The commit was not tried.")
 
-    def _landed(self, change: commits.Change) -> bool:
-        """Whether a commit that raised may have reached the catalog; when nobody can tell, files are kept."""
-        if not change.files:
-            return False
-        try:
+    def _landed(self, change: commits.Change) -> int | None:
+        """The snapshot of a change whose COMMIT nobody answered; None when it is not there. Raises `CatalogError` when
+        nobody can tell."""
+        with storage_errors(self.attachment.place):
             con = self.connect()
+            try:
+                return commits.landed(con, change)
+            finally:
+                con.close()
+
+    def _may_have_landed(self, change: commits.Change) -> bool:
+        """Whether a commit that raised may have reached the catalog; when nobody can tell, files are kept."""
+        try:
+            return bool(change.files) and self._landed(change) is not None
         except Exception:
             return True
-        try:
-            return commits.landed(con, change)
-        except duckdb.Error:
-            return True
-        finally:
-            con.close()
 
 
 _lakes: dict[str, Lake] = {}

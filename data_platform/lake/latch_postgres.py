@@ -18,6 +18,7 @@ import psycopg2.errors
 
 from data_platform.errors import CatalogError
 from data_platform.lake.attach import PostgresCatalog
+from data_platform.lake.storage import is_lost
 
 log = logging.getLogger(__name__)
 LOCK_ID = 0x64706C616B65
@@ -107,5 +108,6 @@ def unreachable(at: PostgresCatalog, error: psycopg2.Error) -> CatalogError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = (lines[-1] if lines else type(error).__name__).replace(at.password or "\0", "***")
     return CatalogError(
-        f"The catalog `{at.place}` cannot be reached: {said}", fix="start the server, or check PLATFORM_CATALOG"
-    )
+        f"The catalog `{at.place}` cannot be reached: {said}", fix="start the server, or check PLATFORM_CATALOG",
+        transient=is_lost(str(error)),
+    )  # fmt: skip

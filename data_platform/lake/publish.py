@@ -19,6 +19,7 @@ from data_platform.lake import ledger
 from data_platform.lake.lake import Lake
 from data_platform.lake.points import reached
 from data_platform.lake.retired import reader_columns
+from data_platform.lake.retrying import retrying
 from data_platform.lake.sql import TableName, ident, table_name, text
 from data_platform.lake.staging import need_shape
 from data_platform.lake.storage import storage_errors
@@ -63,6 +64,14 @@ def publish_passing(lake: Lake, tables: Sequence[str], run_id: str = "") -> Publ
 
 
 def _publish(lake: Lake, tables: Sequence[str], run_id: str, *, stop_at_refusal: bool) -> Published:
+    """Tried again while what stands in the way may pass: to show the same version twice changes nothing for readers."""
+    for trial in retrying():
+        with trial:
+            return _publish_once(lake, tables, run_id, stop_at_refusal=stop_at_refusal)
+    raise AssertionError("unreachable")
+
+
+def _publish_once(lake: Lake, tables: Sequence[str], run_id: str, *, stop_at_refusal: bool) -> Published:
     names = [table_name(table) for table in dict.fromkeys(tables)]
     for name in names:
         if name.layer != "marts":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -28,7 +29,17 @@ _LITTLE_BYTES = 128 * 1024
 _UNREACHABLE = (
     "unable to connect to postgres", "connection refused", "could not connect", "could not translate host name",
     "password authentication failed", "server closed the connection", "connection to server", "timeout expired",
+    "terminating connection",
 )  # fmt: skip
+_LOST = (
+    "connection refused", "server closed the connection", "terminating connection", "connection reset", "timeout expired",
+    "connection already closed", "broken pipe", "the database system is starting up", "the database system is shutting down",
+    "before or while processing the request", "too many clients",
+)  # fmt: skip
+_PASSING_ERRNOS = frozenset({
+    errno.EAGAIN, errno.EBUSY, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.EINTR,
+    errno.ENETDOWN, errno.ENETUNREACH, errno.EPIPE, errno.ESTALE, errno.ETIMEDOUT,
+})  # fmt: skip
 _CONFLICTS = (
     "transaction conflict",
     "conflict on",
@@ -37,7 +48,10 @@ _CONFLICTS = (
     "concurrent update",
     "deadlock detected",
 )
-_SERVER = re.compile(r"(connection to server|could not translate|could not connect|timeout expired).*", re.IGNORECASE)
+_SERVER = re.compile(
+    r"(connection to server|could not translate|could not connect|timeout expired|server closed|terminating).*",
+    re.IGNORECASE,
+)
 _SECRETS = re.compile(
     r"([?&]password=)[^\s&]+|(password\s*=\s*)(?:'[^']*'|\S+)|(://[^:/@\s]*:)[^@\s]*(?=@)", re.IGNORECASE
 )
@@ -68,8 +82,26 @@ def is_conflict(error: BaseException) -> bool:
     return any(word in said for word in _CONFLICTS)
 
 
+def may_pass(error: BaseException) -> bool:
+    """Whether the cause may be gone in a moment: a conflict or a lock, a server or a network that is away."""
+    if isinstance(error, OSError):
+        return error.errno in _PASSING_ERRNOS or isinstance(error, ConnectionError | TimeoutError)
+    return is_conflict(error) or (isinstance(error, duckdb.Error) and is_lost(str(error)))
+
+
+def is_lost(said: str) -> bool:
+    """Whether a server's or client's words are about a connection that may be had again."""
+    return any(word in said.lower() for word in _LOST)
+
+
 def translate(error: duckdb.Error | OSError, place: Path | str) -> PlatformError:
     """The platform's error for one of DuckDB's or the system's; `place` is the folder or catalog concerned."""
+    found = _translated(error, place)
+    found.transient = may_pass(error)
+    return found
+
+
+def _translated(error: duckdb.Error | OSError, place: Path | str) -> PlatformError:
     said = str(error).lower()
     if any(word in said for word in _VAGUE):
         said = _look(Path(place), said)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from data_platform.lake.lake import Lake, Slice
 from data_platform.lake.ledger import latest_loads, utc_now
 from data_platform.lake.outcomes import LoadRecord, Outcome, kept
 from data_platform.lake.patches import has_patches, latest_patches
+from data_platform.lake.retrying import retrying
 from data_platform.lake.sql import names, text
 from data_platform.lake.storage import storage_errors
 from data_platform.quality.aside import QUARANTINE_COLUMNS, quarantine_sql
@@ -101,7 +103,7 @@ def screen(
             if key not in job.read:
                 cause = f"`raw.{contract.table}` has no committed load of `{key}`."
                 fix = f"data-platform backfill 'key:\"raw/{contract.table}\"' --from {key} --to {key}"
-                _keep(outcomes, [_failed(job, key, LoadFailed(cause, fix=fix), record=True)], on_done)
+                _keep(outcomes, _failed(job, [key], LoadFailed(cause, fix=fix)), on_done)
         for chunk in list(chunks(job.read, CHUNK_PARTITIONS)):
             if stopping.asked():
                 break
@@ -139,13 +141,14 @@ def _screen_chunk(job: Job, keys: list[str]) -> list[Outcome]:
     unmoved: set[str] = set()
     while keys:
         try:
-            with storage_errors(job.lake.attachment.data_path):
-                good, bad = _attempt(job, keys, unmoved)
+            good, bad = _patiently(job, keys, unmoved)
         except ContractError:
             raise
         except Exception as error:
+            if isinstance(error, PlatformError) and error.transient:  # it did not pass: one by one will not help
+                return [*done, *_failed(job, keys, error)]
             if len(keys) == 1:
-                return [*done, _failed(job, keys[0], _as_ours(job, error), record=True)]
+                return [*done, *_failed(job, keys, _as_ours(job, error))]
             return [*done, *(outcome for key in keys for outcome in _screen_chunk(job, [key]))]
         if good:
             return done + good
@@ -154,6 +157,14 @@ def _screen_chunk(job: Job, keys: list[str]) -> list[Outcome]:
         unmoved |= failed - set(keys)
         keys = [key for key in keys if key not in failed]
     return done
+
+
+def _patiently(job: Job, keys: list[str], unmoved: Collection[str]) -> tuple[list[Outcome], list[Outcome]]:
+    """An attempt, and others while what stands in the way may pass."""
+    for trial in retrying():
+        with trial, storage_errors(job.lake.attachment.data_path):
+            return _attempt(job, keys, unmoved)
+    raise AssertionError("unreachable")
 
 
 def _as_ours(job: Job, error: Exception) -> PlatformError:
@@ -337,13 +348,13 @@ def _outcome(
     return Outcome(load, results)
 
 
-def _failed(job: Job, key: str, error: PlatformError, *, record: bool) -> Outcome:
+def _failed(job: Job, keys: Sequence[str], error: PlatformError) -> list[Outcome]:
     load = LoadRecord(
-        asset=job.contract.name, partition_key=key, run_id=job.run_id, outcome="failed", rows_read=job.read.get(key, 0),
-        contract_version=job.contract.version, error=str(error), started_at=utc_now(),
+        asset=job.contract.name, partition_key="", run_id=job.run_id, outcome="failed", error=str(error),
+        contract_version=job.contract.version, started_at=utc_now(),
     )  # fmt: skip
-    if record:
-        # The outcome tells of the failure even where the ledger cannot: the disk may be full.
-        with suppress(PlatformError):
-            job.lake.record_failures([load])
-    return Outcome(load)
+    loads = [replace(load, partition_key=key, rows_read=job.read.get(key, 0), load_id=uuid.uuid4().hex) for key in keys]
+    # The outcome tells of the failure even where the ledger cannot: the disk may be full.
+    with suppress(PlatformError):
+        job.lake.record_failures(loads)
+    return [Outcome(load) for load in loads]

@@ -31,6 +31,7 @@ from data_platform.lake.lake import Lake, Slice, StagedFile
 from data_platform.lake.ledger import utc_now
 from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult, kept
 from data_platform.lake.owners import mark
+from data_platform.lake.retrying import retrying
 from data_platform.lake.sql import ident, names, partition_text, text
 from data_platform.lake.storage import storage_errors
 from data_platform.sources.control import read_control
@@ -170,10 +171,12 @@ def _read(job: Job, key: str) -> Arrived | Ready:
     """Reads the file of one partition into a spool; one that cannot be read has failed already."""
     started, clock, file = utc_now(), time.monotonic(), job.feed.file(key)
     try:
-        with closing(job.lake.connect()) as con:
-            return Arrived(key, job.read(con, file), started, time.monotonic() - clock)
+        for trial in retrying():
+            with trial, closing(job.lake.connect()) as con:
+                return Arrived(key, job.read(con, file), started, time.monotonic() - clock)
     except PlatformError as error:
         return Ready(_failed(job, key, file, error, started, time.monotonic() - clock))
+    raise AssertionError("unreachable")
 
 
 def _staged(job: Job, arrived: Sequence[Arrived]) -> list[Ready]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from data_platform.errors import SourceError
+from data_platform.lake.storage import may_pass
 
 BLOCK = 1 << 20
 RACY_NS = 2_000_000_000
@@ -74,7 +75,9 @@ def open_plain(path: Path, name: str) -> BinaryIO:
 def unreadable(name: str, error: OSError) -> SourceError:
     if isinstance(error, FileNotFoundError):
         return SourceError(f"`{name}` is not there.", fix="deliver the file, then load this partition again")
-    return SourceError(f"`{name}` cannot be read: {error.strerror}.", fix="check the file's owner and mode")
+    return SourceError(
+        f"`{name}` cannot be read: {error.strerror}.", fix="check the file's owner and mode", transient=may_pass(error)
+    )
 
 
 def _scan(file: BinaryIO, path: Path, status: os.stat_result) -> Scan:

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from data_platform.errors import KeyConflict, LakeError, UsageError
+from data_platform.errors import CatalogError, KeyConflict, LakeError, UsageError
 from data_platform.lake import commit as commits
+from data_platform.lake import retrying
 from data_platform.lake.lake import Lake, Slice, slices_of
 from data_platform.lake.outcomes import LoadRecord
 
@@ -152,7 +153,7 @@ def test_a_foreign_writer_in_between_costs_a_retry_and_no_row(
     assert rows("SELECT count(*) FROM lake.ops.loads") == [(2,)]
 
 
-def test_a_commit_that_landed_though_its_answer_was_lost_keeps_its_files(
+def test_when_nobody_can_tell_whether_a_commit_landed_its_files_are_kept(
     lake: Lake, con: duckdb.DuckDBPyConnection, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = commits.apply
@@ -161,8 +162,13 @@ def test_a_commit_that_landed_though_its_answer_was_lost_keeps_its_files(
         original(*args)
         raise duckdb.IOException("server closed the connection unexpectedly")
 
+    def away(*_: Any) -> None:
+        raise duckdb.IOException("connection to server failed: Connection refused")
+
     monkeypatch.setattr(commits, "apply", lost)
-    with pytest.raises(LakeError):
+    monkeypatch.setattr(commits, "landed", away)
+    monkeypatch.setattr(retrying, "FIRST_WAIT_SECONDS", 0.001)
+    with pytest.raises(CatalogError, match="cannot be reached"):
         put(lake, con, "SELECT 1 AS id")
     assert rows(f"SELECT id FROM lake.{TABLE}") == [(1,)]
 

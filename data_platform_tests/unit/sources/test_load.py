@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from data_platform.contracts.partitioning import by
 from data_platform.contracts.raw import raw_contract
 from data_platform.contracts.registry import contract, contracts
 from data_platform.errors import GateTimeout
+from data_platform.lake import retrying
 from data_platform.lake.lake import Lake
 from data_platform.lake.ledger import Load, latest_loads
 from data_platform.lake.outcomes import Outcome
@@ -157,6 +160,24 @@ def test_a_file_that_changes_while_it_is_read_fails_its_own_day(lake: Lake, monk
     outcomes = by_key(load_raw(lake, FEED, DAYS, "run-1"))
     assert [outcomes[key].committed for key in DAYS] == [True, False, True]
     assert "changed while it was read" in outcomes[DAYS[1]].load.error
+
+
+def test_a_file_on_a_share_that_is_away_for_a_moment_is_read_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop(lake, DAYS[0], GOOD)
+    monkeypatch.setattr(retrying, "FIRST_WAIT_SECONDS", 0.001)
+    opened, original = [], Path.open
+
+    def away_at_first(path: Path, *args: Any, **keywords: Any) -> Any:
+        if path.suffix == ".csv":
+            opened.append(path)
+            if len(opened) == 1:
+                raise OSError(errno.ESTALE, "Stale file handle")
+        return original(path, *args, **keywords)
+
+    monkeypatch.setattr(Path, "open", away_at_first)
+    (outcome,) = load_raw(lake, FEED, DAYS[:1], "run")
+    assert outcome.committed, outcome.load.error
+    assert len(opened) > 1
 
 
 def test_an_extra_column_is_kept_and_warned_of(lake: Lake) -> None:
