@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.harness import Group, Part, Row, Runs, Scale
 
 ROWS, QUICK_ROWS = 10_000_000, 200_000
-AIM = 1.3
+AIM = 1.25
 MEMORY = "8GB"
 PEERS = ("pandas", "polars", "great_expectations")
 
@@ -44,8 +44,9 @@ def _rows(found: Sequence[dict[str, Any]]) -> list[Row]:
         mine, hand = jobs["ours"]["seconds"], jobs["duckdb"]["seconds"]
         peers = {name: line["seconds"] for name, line in jobs.items() if name not in ("ours", "duckdb")}
         case = f"{jobs['ours']['rows']:,} rows judged by 8 rules, {bad:.0%} bad"
-        said = f"peak {jobs['ours']['peak_mib']:,} MiB; {_scaled(jobs)}"
-        rows.append(Row(case, "s", mine, hand, mine / hand, f"≤ {AIM}", peers, said=said))
+        peaks = {name: line["peak_mib"] for name, line in jobs.items()}
+        said = f"peak {', '.join(f'{name} {peak:,} MiB' for name, peak in peaks.items())}; {_scaled(jobs)}"
+        rows.append(Row(case, "s", mine, hand, mine / hand, f"≤ {AIM}", peers, said=said, more={"peak_mib": peaks}))
     return rows
 
 
