@@ -76,7 +76,9 @@ def unreadable(name: str, error: OSError) -> SourceError:
     if isinstance(error, FileNotFoundError):
         return SourceError(f"`{name}` is not there.", fix="deliver the file, then load this partition again")
     return SourceError(
-        f"`{name}` cannot be read: {error.strerror}.", fix="check the file's owner and mode", transient=may_pass(error)
+        f"`{name}` cannot be read: {error.strerror or error}.",
+        fix="check the file's owner and mode",
+        transient=may_pass(error),
     )
 
 
