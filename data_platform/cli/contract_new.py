@@ -44,6 +44,8 @@ def new_command(name: str, sample: Path, source: str | None, owner: str, *, dry_
             sys.stdout.write(f"# {path}\n{text}\n")
     else:
         emit(data, form, [("", _rows(made))])
+    for said in made.notes:
+        note(f"Mind: {said}")
     for path in files:
         note(f"{'Would write' if dry_run else 'Wrote'} {path}")
     if not dry_run:

@@ -7,6 +7,7 @@ partitions that were not reached, and hang on no failed one, are carried on in f
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -247,4 +248,6 @@ def _cause(failure: dg.DagsterEvent, item: Item) -> str:
     error = data.error
     while error is not None and error.cause is not None:
         error = error.cause
-    return (error.message if error else str(failure.message)).strip()
+    said = (error.message if error else str(failure.message)).strip()
+    # Dagster puts the class before the words; of ours the words say all.
+    return re.sub(r"^data_platform\.errors\.\w+: ", "", said)

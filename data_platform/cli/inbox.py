@@ -26,7 +26,7 @@ def pick_of(
     table: str, rule: str | None = None, partition: str | None = None, file: str | None = None,
     record: int | None = None, status: str | None = None,
 ) -> Pick:  # fmt: skip
-    """The rows that the options name. Raises `UsageError` or `ContractError` for a name that does not exist."""
+    """The rows that the options name. Raises `UsageError` for a table that does not exist."""
     return Pick(contract_of(table), rule, partition, file, record, status)
 
 
@@ -85,6 +85,7 @@ def fix_command(
     wanted = decide.assignments(pick.contract, sets)
     with _lake(settings, [pick], read_only=False) as (con, picks):
         _refuse_none(con, pick, picks)
+        _refuse_decided(con, pick)
         found = decide.propose(con, pick, wanted)
         action = None if dry_run or not found.changed else decide.fix(get_lake(), con, pick, wanted, reason)
     data = {
@@ -199,7 +200,7 @@ def _refuse_silence(reason: str) -> None:
 def _refuse_all(pick: Pick, more: str = "") -> None:
     if (pick.rule, pick.partition, pick.file, pick.record) == (None, None, None, None):
         raise UsageError(
-            f"All rows of `quarantine.{pick.contract.table}` are meant by nobody.",
+            f"The command names no rows: it would take all of `quarantine.{pick.contract.table}`.",
             fix=f"say which: --rule, --partition, --file, --record{more}",
         )
 
@@ -209,6 +210,16 @@ def _refuse_none(con: duckdb.DuckDBPyConnection, pick: Pick, there: Sequence[Pic
         raise UsageError(
             f"No row of `quarantine.{pick.contract.table}` is meant ({pick}).",
             fix=f"data-platform quarantine list {pick.contract.table}",
+        )
+
+
+def _refuse_decided(con: duckdb.DuckDBPyConnection, pick: Pick) -> None:
+    found = inbox.counts(con, pick)
+    if not set(found) & set(inbox.WAITING):
+        said = ", ".join(f"{rows} {status}" for status, rows in found.items())
+        raise UsageError(
+            f"No row of `quarantine.{pick.contract.table}` waits for a fix ({pick}): {said}.",
+            fix=f"data-platform quarantine reopen {pick.contract.table} … --reason … takes a decision back",
         )
 
 

@@ -42,7 +42,7 @@ def history(
 def history_command(
     settings: Settings, table: str, rule: str | None, partition: str | None, loads: int, form: Format
 ) -> None:
-    """Reads the ledger. Raises `ContractError` for a rule that the table has not and never had."""
+    """Reads the ledger. Raises `UsageError` for a rule that the table has not and never had."""
     from data_platform.cli.contract_words import contract_of
     from data_platform.cli.query import require_lake
     from data_platform.lake.lake import get_lake

@@ -22,7 +22,7 @@ from pandera.backends.ibis import builtin_checks as _registers_the_builtin_check
 from data_platform.contracts.measures import Measure, Threshold
 from data_platform.contracts.partitioning import UNPARTITIONED, Dimension, Partitioning
 from data_platform.contracts.validation import check_contract, check_rules
-from data_platform.errors import ContractError, did_you_mean
+from data_platform.errors import ContractError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -226,8 +226,9 @@ class Contract:
     def rule(self, name: str) -> Rule:
         found = next((rule for rule in self.rules if rule.name == name), None)
         if found is None:
-            raise ContractError(
-                f"`{self.name}` has no rule `{name}`.{did_you_mean(name, [r.name for r in self.rules])}"
+            raise UsageError(
+                f"`{self.name}` has no rule `{name}`.{did_you_mean(name, [r.name for r in self.rules])}",
+                fix=f"data-platform contract show {self.name}",
             )
         return found
 

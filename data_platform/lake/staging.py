@@ -97,7 +97,10 @@ def need_shape(con: duckdb.DuckDBPyConnection, table: TableName) -> Shape:
     """The table's shape. Raises `LakeError` when it does not exist."""
     shape = read_shape(con, table)
     if shape is None:
-        raise LakeError(f"The lake has no table `{table}`.", fix="load it first: data-platform backfill")
+        raise LakeError(
+            f"The lake has no table `{table}`.",
+            fix=f"""data-platform backfill 'key:"{str(table).replace(".", "/")}"'""",
+        )
     return shape
 
 

@@ -152,7 +152,7 @@ def _count(candidate: Candidate, started: float) -> list[Outcome]:
     measures = measure_sql(contract)
     groups = ", ".join(str(number + 1) for number in range(len(by) or 1))
     rows = con.execute(f"""
-        SELECT {names(by) or "1"}, count(*), min({at}), max({at}), {content_hash_sql(types)}{by_rule}, {measures}
+        SELECT {names(by) or "1"}, count(*), min({at})::TIMESTAMP, max({at})::TIMESTAMP, {content_hash_sql(types)}{by_rule}, {measures}
         FROM routed GROUP BY {groups}""").fetchall()
     width = len(by) or 1
     found = {contract.partition.key(dict(zip(by, row[:width], strict=False))): row[width:] for row in rows}

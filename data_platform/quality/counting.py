@@ -88,7 +88,7 @@ def _facts_sql(contract: Contract) -> str:
     days, parents = _touched_days(contract)
     types = {column.name: column.duckdb_type for column in contract.columns.values()}
     return f"""
-        SELECT {_lead(contract)}, min({at}), max({at}), {days}, {content_hash_sql(types)}
+        SELECT {_lead(contract)}, min({at})::TIMESTAMP, max({at})::TIMESTAMP, {days}, {content_hash_sql(types)}
         FROM routed {parents} WHERE _fate = 'accepted' GROUP BY {", ".join(str(n + 1) for n in range(len(contract.partition.columns) or 1))}"""
 
 

@@ -72,6 +72,17 @@ def assignments(contract: Contract, texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def _cannot(error: duckdb.Error, contract: Contract) -> str:
+    said = str(error).splitlines()[0]
+    unknown = re.search(r'Referenced column "(.+?)" not found', said)
+    if unknown:
+        return f"`{contract.name}` has no column `{unknown[1]}`.{did_you_mean(unknown[1], contract.columns)}"
+    if not isinstance(error, (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)):
+        # What fails on rows quotes their values, which may be personal.
+        said = re.sub(r"'.*'|\".*\"", "'…'", said)
+    return f"The fix cannot be evaluated: {said}"
+
+
 def propose(con: duckdb.DuckDBPyConnection, pick: Pick, sets: Mapping[str, str], shown_rows: int = 10) -> Proposal:
     """Makes the temporary table `proposed` (`_hash`, `_number`, `_key`, `_changes`), one row per record, and says what it
     would do under the contract as it is now. In an expression a column is the text of the raw record, earlier fixes applied; its name is the
@@ -103,9 +114,7 @@ def propose(con: duckdb.DuckDBPyConnection, pick: Pick, sets: Mapping[str, str],
                 _defect IS NOT NULL AS _unreadable, to_json(struct_pack({changes})) AS _changes, {", ".join(ident(name) for name in sets)}, COLUMNS('^new:')
             FROM (SELECT *, {values} FROM came)""")
     except duckdb.Error as error:
-        # The engine quotes values, which may be personal.
-        said = re.sub(r"'.*'|\".*\"", "'…'", str(error).splitlines()[0])
-        raise UsageError(f"The fix cannot be evaluated: {said}", fix="try the expression with --dry-run") from None
+        raise UsageError(_cannot(error, contract), fix="try the expression with --dry-run") from None
     changed, unchanged, unreadable = con.execute("""
         SELECT count(*) FILTER (_differs AND NOT _unreadable), count(*) FILTER (NOT _differs AND NOT _unreadable),
             count(*) FILTER (_unreadable)

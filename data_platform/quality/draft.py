@@ -8,12 +8,14 @@ from __future__ import annotations
 import itertools
 import keyword
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import duckdb
 import pandera.ibis as pa
 
+from data_platform.contracts.model import Decimal
 from data_platform.contracts.raw import ORIGIN
 from data_platform.errors import UsageError
 from data_platform.quality.compiler import MAX_RULES
@@ -111,6 +113,7 @@ class DraftColumn:
     facts: Facts
     kind: str = "VARCHAR"
     format: str | None = None
+    decimal: Decimal = "."
     pii: str | None = None
     nullable: bool = False
     checks: tuple[tuple[str, object], ...] = ()
@@ -154,8 +157,13 @@ def draft(
     scope = "partition" if event and CHANGED & set(event.split("_")) else "table"
     taken = {name.lower() for name in (*names, *file.header)}
     partition = next(name for name in ("arrival_date", "landed_date", "partition_date") if name not in taken)
-    made = Draft(table, source, owner, file, found[0].rows, columns, key, scope, also, event, partition)
+    notes = ("The header looks like values: is the file without one?",) if _like_values(file.header) else ()
+    made = Draft(table, source, owner, file, found[0].rows, columns, key, scope, also, event, partition, notes)
     return _fitted(made)
+
+
+def _like_values(header: Sequence[str]) -> bool:
+    return all(re.fullmatch(r"[\d.,:/+\- ]*", name) for name in header)
 
 
 def _names(headers: Sequence[str]) -> list[str]:
@@ -164,7 +172,8 @@ def _names(headers: Sequence[str]) -> list[str]:
     for header in headers:
         if header.lower() in ORIGIN:
             raise UsageError(f"The column `{header}` has a name that raw tables keep for themselves.", fix="rename it")
-        split = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", header)
+        latin = unicodedata.normalize("NFKD", header.replace("ß", "ss")).encode("ascii", "ignore").decode()
+        split = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", latin)
         name = re.sub(r"[^a-z0-9]+", "_", split.lower()).strip("_") or "column"
         name = f"n_{name}" if name[0].isdigit() else name
         if keyword.iskeyword(name) or name in TAKEN or hasattr(pa.DataFrameModel, name):
@@ -180,18 +189,20 @@ def _column(con: duckdb.DuckDBPyConnection, place: int, name: str, fact: Facts) 
     if not fact.filled:
         return replace(made, notes=("empty in the sample",))
     pii = _pii_by_name(made.words)
-    kind, form, notes = ("VARCHAR", None, ()) if pii in ("phone", "iban", "address", "card") else _kind(made)
-    made = replace(made, kind=kind, format=form, notes=notes, pii=pii)
+    as_text = pii in ("phone", "iban", "address", "card")
+    kind, form, notes = ("VARCHAR", None, ()) if as_text else _kind(made)
+    decimal: Decimal = "," if kind.endswith(",") else "."
     misfits = fact.filled - fact.fits[form or kind] if kind != "VARCHAR" else 0
+    made = replace(made, kind=kind.rstrip(","), format=form, decimal=decimal, notes=notes, pii=pii)
     if misfits:
         made = replace(made, notes=(*made.notes, f"{misfits} of {fact.filled} texts are none"))
-    if kind in ("BIGINT", "DOUBLE") or kind.startswith("DECIMAL"):
+    if made.kind in ("BIGINT", "DOUBLE", "DECIMAL(18,2)"):
         return _ranged(made)
     return _worded(con, place, made) if kind == "VARCHAR" else made
 
 
 def _kind(column: DraftColumn) -> tuple[str, str | None, tuple[str, ...]]:
-    """Type, format and notes: the narrowest type that nearly all texts are of."""
+    """Type, format and notes: the narrowest type that nearly all texts are of; `kind,` where the decimal sign is a comma."""
     fact = column.facts
     like = fact.like
 
@@ -207,6 +218,9 @@ def _kind(column: DraftColumn) -> tuple[str, str | None, tuple[str, ...]]:
         if fits("BIGINT") and not like["point"]:
             return "BIGINT", None, ()
         return ("DOUBLE", None, ()) if like["point"] or not fits("DECIMAL(18,2)") else ("VARCHAR", None, ())
+    if like["comma"] and fits("DOUBLE,") and not like["zeros"]:
+        money = bool(MONEY & column.words) or like["cents"] == fact.filled
+        return ("DECIMAL(18,2),", None, ()) if money and fits("DECIMAL(18,2),") else ("DOUBLE,", None, ())
     for kind in ("DATE", "TIMESTAMP"):
         if fits(kind):
             return kind, None, ()

@@ -81,6 +81,7 @@ def _model(draft: Draft) -> list[str]:
         stated += [
             f"{name}={_literal(value)}" for name, value in (("format", column.format), ("pii", column.pii)) if value
         ]
+        stated += ['decimal=","'] if column.decimal == "," else []
         stated += ["nullable=True"] if column.nullable else []
         stated += [f"{name}={_check(column, value)}" for name, value in column.checks]
         lines += _wrapped(f"    {column.name}: {ANNOTATIONS[column.kind]} = column(", stated, ")")

@@ -114,7 +114,7 @@ def _expected(name: str, rule: Rule | None) -> str:
 
 
 def require_rule(con: duckdb.DuckDBPyConnection, pick: Pick) -> None:
-    """Raises `ContractError` for a rule that neither the contract has nor any row in quarantine broke."""
+    """Raises `UsageError` for a rule that neither the contract has nor any row in quarantine broke."""
     if pick.rule is not None and not counts(con, Pick(pick.contract, pick.rule)):
         pick.contract.rule(pick.rule)
 

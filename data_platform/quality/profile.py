@@ -16,7 +16,7 @@ from pathlib import Path
 
 import duckdb
 
-from data_platform.contracts.model import Column
+from data_platform.contracts.model import Column, Decimal
 from data_platform.errors import UsageError
 from data_platform.lake.sql import ident, json_path, text
 from data_platform.quality.compiler import typed_value
@@ -24,6 +24,7 @@ from data_platform.quality.compiler import typed_value
 SAMPLE_ROWS = 500_000
 FEW_VALUES = 20
 SHOWN_VALUES = 2_000
+COMMAS = ("DECIMAL(18,2)", "DOUBLE")  # kinds that may be written with a decimal comma; their facts are under `kind,`
 KINDS = ("BIGINT", "DECIMAL(18,2)", "DOUBLE", "DATE", "TIMESTAMP", "BOOLEAN")
 DAYS = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y")
 TIMES = tuple(f"{day} {time}" for day in DAYS for time in ("%H:%M:%S", "%H:%M", "%I:%M %p", "%I:%M:%S %p"))
@@ -35,7 +36,8 @@ PATTERNS: Mapping[str, str] = {
     "phone": r"\+[0-9][0-9 ()/.\-]{6,18}",
     "zeros": r"[+-]?0[0-9]+",
     "point": r".*[.].*",
-    "cents": r"[+-]?[0-9]+[.][0-9]{2}",
+    "comma": r"[+-]?[0-9]+,[0-9]+",
+    "cents": r"[+-]?[0-9]+[.,][0-9]{2}",
     "truth": r"(?i)(true|false|t|f|yes|no|y|n)",
 }
 
@@ -87,6 +89,11 @@ def open_sample(con: duckdb.DuckDBPyConnection, path: Path) -> File:
     except (duckdb.Error, UnicodeError, csv.Error) as error:
         raise UsageError(f"`{path.name}` cannot be read as {kind}: {str(error).splitlines()[0]}") from None
     if con.execute("SELECT 1 FROM sample LIMIT 1").fetchone() is None:
+        if file.format == "csv" and sum(1 for line in path.open("rb") if line.strip()) > 1:
+            raise UsageError(
+                f"`{path.name}`: none of its records can be read: too many or too few fields, or one of over 2 MB.",
+                fix="compare a record with the header",
+            )
         raise UsageError(
             f"`{path.name}` has no rows: nothing can be learned from it.", fix="take a file with some days' rows"
         )
@@ -107,7 +114,12 @@ def _open_csv(con: duckdb.DuckDBPyConnection, path: Path) -> tuple[File, str]:
     try:
         encoding, words = "utf-8", data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        encoding, words = "cp1252", data.decode("cp1252")
+        encoding, words = "cp1252", data.decode("cp1252", errors="replace")
+    if "\0" in words or ("\ufffd" in words[:65_536] and encoding == "cp1252"):
+        raise UsageError(
+            f"`{path.name}` is not text of UTF-8 or Windows-1252.",
+            fix="save it as UTF-8; a feed reads CSV, JSON lines, Parquet",
+        )
     # The quickest guess that holds: of the usual delimiters the one that cuts the header into most names.
     head = words[:65_536]
     delimiter = max(",;\t|", key=lambda mark: len(next(csv.reader(io.StringIO(head, newline=""), delimiter=mark), [])))
@@ -162,13 +174,14 @@ def facts(con: duckdb.DuckDBPyConnection, file: File) -> list[Facts]:
 def _facts(con: duckdb.DuckDBPyConnection, place: int, source: str) -> Facts:
     value = ident(f"raw:{place}")
     kinds = {kind: _typed(place, kind) for kind in KINDS}
-    kinds |= {form: _typed(place, "DATE", form) for form in DAYS} | {
-        form: _typed(place, "TIMESTAMP", form) for form in TIMES
-    }
+    kinds |= {form: _typed(place, "DATE", form) for form in DAYS}
+    kinds |= {form: _typed(place, "TIMESTAMP", form) for form in TIMES}
+    kinds |= {f"{kind},": _typed(place, kind, decimal=",") for kind in COMMAS}
+    number = f"COALESCE({kinds['DOUBLE']}, {kinds['DOUBLE,']})"
     fits = ", ".join(f"count({expression})" for expression in kinds.values())
     like = ", ".join(f"count_if(regexp_full_match({value}, {text(pattern)}))" for pattern in PATTERNS.values())
     row = con.execute(f"""
-        SELECT count(*), count({value}), count(DISTINCT {value}), min({kinds["DOUBLE"]}), max({kinds["DOUBLE"]}), {fits}, {like}
+        SELECT count(*), count({value}), count(DISTINCT {value}), min({number}), max({number}), {fits}, {like}
         FROM sample""").fetchone()
     assert row is not None
     rows, filled, distinct, low, high, *counts = row
@@ -182,8 +195,8 @@ def _facts(con: duckdb.DuckDBPyConnection, place: int, source: str) -> Facts:
     )  # fmt: skip
 
 
-def _typed(place: int, kind: str, form: str | None = None) -> str:
-    return typed_value(Column(str(place), kind, True, "", "", (), (form,) if form else (), ".", None, True, ()))
+def _typed(place: int, kind: str, form: str | None = None, decimal: Decimal = ".") -> str:
+    return typed_value(Column(str(place), kind, True, "", "", (), (form,) if form else (), decimal, None, True, ()))
 
 
 def matches(con: duckdb.DuckDBPyConnection, place: int, pattern: str) -> int:

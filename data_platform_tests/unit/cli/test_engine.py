@@ -8,6 +8,7 @@ import pytest
 
 from data_platform.cli.engine import Engine, Report
 from data_platform.cli.plan import Item, make_plan
+from data_platform.errors import LakeError
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-01-01", end_date="2026-01-11")
 MONTHS = dg.MonthlyPartitionsDefinition(start_date="2026-01-01", end_date="2026-03-01")
@@ -122,6 +123,15 @@ def test_a_step_that_dies_of_anything_else_fails_its_partitions_with_the_reason(
     report = backfill([dying])
     assert set(fates(report, "dying").values()) == {"failed"} and len(report.runs) == 1
     assert all("out of cheese" in cause for cause in report.causes.values())
+
+
+def test_an_error_of_ours_is_told_in_its_own_words(backfill: Callable[..., Report]) -> None:
+    @dg.asset
+    def reader() -> None:
+        raise LakeError("The lake has no table `marts.x`.", fix="build it")
+
+    report = backfill([reader], "*")
+    assert list(report.causes.values()) == ["The lake has no table `marts.x`. Fix: build it"]
 
 
 def test_dagster_shows_each_day_as_it_ended_and_all_runs_under_one_tag(

@@ -157,6 +157,25 @@ def test_a_day_that_reads_in_two_ways_says_so(con, tmp_path):
     assert sent.format == "%d/%m/%Y" and sent.notes == ("reads with %m/%d/%Y as well: make sure",)
 
 
+def test_a_decimal_comma_is_found(con, tmp_path):
+    path = tmp_path / "prices.csv"
+    path.write_text("id;price;ratio;list\n" + "".join(f"{n};{n},50;-{n},125;{n},{n + 1}x\n" for n in range(ROWS)))
+    columns = by_name(made := drafted(con, path))
+    assert {name: (column.kind, column.decimal) for name, column in columns.items()} == {
+        "id": ("BIGINT", "."), "price": ("DECIMAL(18,2)", ","), "ratio": ("DOUBLE", ","), "list": ("VARCHAR", "."),
+    }  # fmt: skip
+    assert (columns["price"].facts.filled, columns["price"].checks) == (ROWS, (("ge", 0),))
+    assert "-119.125 to -0.125 in the sample" in columns["ratio"].notes
+    assert [found.decimal for found in loaded(made).columns.values()] == [".", ",", ",", "."]
+    is_clean(made, tmp_path)
+
+
+def test_a_header_of_values_is_told(con, tmp_path):
+    path = tmp_path / "bare.csv"
+    path.write_text("1,2026-01-05\n2,2026-01-06\n")
+    assert "looks like values" in drafted(con, path).notes[0]
+
+
 def test_a_table_with_too_many_rules_keeps_those_of_its_key(con, tmp_path):
     path = tmp_path / "wide.csv"
     path.write_text(
@@ -174,7 +193,7 @@ def test_awkward_names_are_given_a_plain_one_and_keep_their_source(con, tmp_path
         'class,1st,arrival_date,"Größe (cm)",int,from_,Say ""hi""\n'.replace(',Say ""hi""', "") + "a,b,c,d,e,f\n"
     )
     made = drafted(con, path)
-    assert [column.name for column in made.columns] == ["class_", "n_1st", "arrival_date", "gr_e_cm", "int_", "from_"]
+    assert [column.name for column in made.columns] == ["class_", "n_1st", "arrival_date", "grosse_cm", "int_", "from_"]
     assert made.partition == "landed_date"
     assert [column.source for column in loaded(made).columns.values()] == list(made.file.header)
     is_clean(made, tmp_path)
@@ -186,6 +205,7 @@ def test_awkward_names_are_given_a_plain_one_and_keep_their_source(con, tmp_path
         ("a.csv", "x,y\n", "has no rows"), ("a.csv", "x,X\n1,2\n", "two columns named"), ("a.csv", "x,\n1,2\n", "column named"),
         ("a.xlsx", "x", "no kind"), ("a.parquet", "x", "cannot be read"), ("a.jsonl", "[1]\n", "no line that is a JSON object"),
         ("a.csv", "_file\n1\n", "keep for themselves"), ("a.csv", "", "has no"),
+        ("a.csv", "x,y\n\0,\1\n", "is not text"), ("a.csv", f"x,y\n{'z' * 3_000_000},1\n", "none of its records can be read"),
     ],
 )  # fmt: skip
 def test_a_sample_that_teaches_nothing_is_one_message(con, tmp_path, name, content, said):

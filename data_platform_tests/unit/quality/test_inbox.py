@@ -9,7 +9,7 @@ import pytest
 
 from data_platform.contracts.model import Contract
 from data_platform.contracts.registry import contract
-from data_platform.errors import ContractError, UsageError
+from data_platform.errors import UsageError
 from data_platform.quality import decide, inbox
 from data_platform.quality.inbox import Pick
 from data_platform.quality.screening import screen
@@ -175,6 +175,11 @@ def test_an_expression_that_cannot_be_evaluated_is_refused_with_the_engines_word
     _customers(lake, land)
     with lake.connect() as con, pytest.raises(UsageError, match="cannot be evaluated"):
         decide.propose(con, Pick(CUSTOMERS, record=3), {"email": "nonsense(email)"})
+    with lake.connect() as con, pytest.raises(UsageError, match=r"no column `emial`\. Did you mean `email`"):
+        decide.propose(con, Pick(CUSTOMERS, record=3), {"email": "lower(emial)"})
+    with lake.connect() as con, pytest.raises(UsageError) as caught:
+        decide.propose(con, Pick(CUSTOMERS, record=3), {"email": "cast(email as integer)"})
+    assert "Could not convert string '…'" in str(caught.value), "the value is personal"
 
 
 def test_what_the_engine_says_of_a_value_is_masked(lake, land):
@@ -186,7 +191,7 @@ def test_what_the_engine_says_of_a_value_is_masked(lake, land):
 
 def test_a_rule_or_status_that_does_not_exist_is_refused(lake, land):
     _customers(lake, land)
-    with lake.connect() as con, pytest.raises(ContractError, match=r"Did you mean `email\.matches`\?"):
+    with lake.connect() as con, pytest.raises(UsageError, match=r"Did you mean `email\.matches`\?"):
         inbox.require_rule(con, Pick(CUSTOMERS, rule="email.match"))
     with pytest.raises(UsageError, match="Did you mean `open`"):
         Pick(CUSTOMERS, status="opne")

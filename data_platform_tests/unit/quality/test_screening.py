@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -243,6 +244,21 @@ class Numbered(pa.DataFrameModel):
     @pa.dataframe_check(name="is_number", description="a number")
     def is_number(cls, data):  # type: ignore[no-untyped-def]
         return data.table.email.cast("int64") > 0
+
+
+class Daily(pa.DataFrameModel):
+    """Customers as of a day."""
+
+    customer_id: str = column(description="Id")
+    updated_at: dt.date = column(description="Day of the change")
+
+
+def test_the_event_time_may_be_a_day(lake, land):
+    """As it is in most files that a newcomer drafts a contract from."""
+    land("customers", DAY, [customer(updated_at=DAY)])
+    (outcome,) = screen(lake, replace(contract("staging.customers"), model=Daily), [DAY], "run")
+    assert outcome.committed, outcome.load.error
+    assert outcome.load.event_min == outcome.load.event_max == dt.datetime(2026, 1, 5)
 
 
 def test_an_error_of_the_engine_does_not_tell_the_personal_value_that_it_stumbled_over(lake, land):
