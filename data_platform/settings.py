@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -75,6 +76,9 @@ class Settings(BaseSettings):
         return self.home / "settings.env"
 
 
+VARIABLES = frozenset(f"PLATFORM_{name.upper()}" for name in Settings.model_fields if name != "dagster_home")
+
+
 def load_settings(**overrides: object) -> Settings:
     """Reads the settings afresh. Raises `SettingsError` naming the variable and never its value."""
     home = Path(str(overrides.get("home") or os.environ.get("PLATFORM_HOME") or PROJECT_ROOT / ".platform"))
@@ -85,7 +89,18 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "PLATFORM_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise SettingsError(f"`{name}` cannot be used: {first['msg']}.", fix=f"set `{name}` or unset it") from None
+        field = Settings.model_fields.get(str(first["loc"][0]))
+        meant = f" ({field.description.rstrip('.')})" if field and field.description else ""
+        raise SettingsError(
+            f"`{name}` cannot be used: {first['msg']}.", fix=f"set `{name}`{meant} or unset it"
+        ) from None
+
+
+def unknown_variables(settings: Settings) -> list[str]:
+    """Names that begin as the settings' do and are none of them, in the environment or the settings file: a slip of
+    the pen would go unseen otherwise."""
+    stated = {*os.environ, *dotenv_values(settings.settings_file)}
+    return sorted(name for name in stated if name.startswith("PLATFORM_") and name not in VARIABLES)
 
 
 @lru_cache(maxsize=1)

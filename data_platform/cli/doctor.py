@@ -13,13 +13,13 @@ from importlib import metadata
 from pathlib import Path
 
 from data_platform.cli.output import Format, emit
-from data_platform.errors import GateTimeout, PlatformError
+from data_platform.errors import GateTimeout, PlatformError, did_you_mean
 from data_platform.lake.lake import get_lake
 from data_platform.lake.ledger import latest_loads
 from data_platform.lake.publish import published_views
 from data_platform.lake.sql import text
 from data_platform.lake.upkeep import find_orphans
-from data_platform.settings import PROJECT_ROOT, Settings, load_settings
+from data_platform.settings import PROJECT_ROOT, VARIABLES, Settings, load_settings, unknown_variables
 
 LOW_DISK = 1 << 30
 MUCH_ORPHANED = 64 << 20
@@ -58,6 +58,9 @@ def examine() -> list[Check]:
     except PlatformError as error:
         return [Check("settings", False, error.message, error.fix or "")]
     found = [Check("settings", True, f"PLATFORM_HOME is {settings.home}")]
+    for name in unknown_variables(settings):
+        said = f"`{name}` is no setting.{did_you_mean(name, VARIABLES)}"
+        found.append(Check("settings", False, said, "rename it or unset it"))
     for make in (*HERE, check_runs, check_definitions, check_marts):
         found += safely(make, settings)
     return found

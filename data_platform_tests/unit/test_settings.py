@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data_platform.errors import SettingsError
-from data_platform.settings import PROJECT_ROOT, load_settings
+from data_platform.settings import PROJECT_ROOT, load_settings, unknown_variables
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,10 @@ def test_the_file_under_home_is_read_and_the_environment_wins(home: Path, monkey
     (home / "settings.env").write_bytes(b"PLATFORM_THREADS=\xff\xfe")
     with pytest.raises(SettingsError, match=r"settings\.env` is not UTF-8"):
         load_settings()
+
+
+def test_a_name_that_is_no_setting_is_found_wherever_it_stands(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.mkdir()
+    (home / "settings.env").write_text("PLATFORM_THREDS=3\nPLATFORM_MEMORY=2GB\nOTHER=1\n")
+    monkeypatch.setenv("PLATFORM_MEMROY", "1GB")
+    assert unknown_variables(load_settings()) == ["PLATFORM_MEMROY", "PLATFORM_THREDS"]
