@@ -78,9 +78,9 @@ def summary(outcome: Outcome) -> str:
     lines = [fates + (f" Of these {told}." if told else "")]
     broken = [result for result in outcome.rules if result.count]
     if broken:
-        lines += ["", "| rule | action | expected | found |", "| --- | --- | --- | --- |"]
+        lines += ["", "| rule | found | action | expected |", "| --- | --- | --- | --- |"]
         lines += [
-            f"| `{found.rule}` | {found.action} | {found.expected} | {found.actual} |".replace("\n", " ")
+            f"| `{found.rule}` | {found.actual} | {found.action} | {found.expected} |".replace("\n", " ")
             for found in broken
         ]
     return "\n".join(lines)

@@ -118,6 +118,20 @@ def test_an_asset_page_shows_columns_partitions_and_checks(url: str, page: Page)
     picture(page, "asset-checks")
 
 
+def test_the_overview_shows_a_summary_of_the_load_and_curves_over_the_partitions(url: str, page: Page) -> None:
+    page.goto(f"{url}/assets/staging/orders")
+    page.get_by_text("rows read").first.scroll_into_view_if_needed()
+    row = page.get_by_role("row").filter(has_text="summary").first
+    for text in ("accepted", "quarantined", "country_code.isin", "rows that break it"):
+        expect(row.get_by_text(text).first).to_be_visible()
+    picture(page, "asset-summary")
+    page.get_by_text("Plots", exact=True).click()
+    for curve in ("rows_accepted", "rows_quarantined", "quality_score", "freshness_lag_hours"):
+        expect(page.get_by_text(curve, exact=True).first).to_be_visible()
+    page.get_by_text("dagster/row_count", exact=True).scroll_into_view_if_needed()
+    picture(page, "asset-curves")
+
+
 def test_a_backfill_of_three_days_started_by_clicking_ends_green(url: str, page: Page, first: str) -> None:
     page.goto(f"{url}/asset-groups")
     page.locator(".CodeMirror").first.click()
