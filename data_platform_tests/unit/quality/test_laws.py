@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_platform.contracts.registry import contract
+from data_platform.quality import decide
+from data_platform.quality.inbox import Pick
 from data_platform.quality.screening import screen
+from data_platform_tests.unit.quality.test_screening import customer, order
 
 DAY = "2026-01-05"
 PRODUCTS = contract("staging.products")
@@ -115,3 +122,68 @@ def _frame(random: Random, day: str) -> list[dict[str, str | None]]:
         row = {name: text and text.replace("{day}", day) for name, text in row.items()}
         rows.append(row if random.random() < 0.97 else {"_defect": "too few fields"})
     return rows
+
+
+ORDERS = contract("staging.orders")
+CUSTOMERS = contract("staging.customers")
+HOLDING = replace(
+    ORDERS, quarantine_limit=1.0, foreign_keys=tuple(replace(fk, held=True) for fk in ORDERS.foreign_keys)
+)
+STATUSES = ("open", "held", "fixed", "discarded")
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 8))])
+def test_read_is_in_the_table_or_has_a_status_or_was_merged_after_fix_discard_and_replay(lake, land_days, seed):
+    random = Random(seed)
+    known = [f"C{number:08d}" for number in range(12)]
+    early, late = known[:6], known[6:9]  # the last three never come
+    frames = {day: _orders(random, day, known) for day in _days(random)[:8]}
+    first, second = list(frames)[:2]
+    land_days("customers", {first: [customer(customer_id=name, updated_at=f"{first} 09:00:00") for name in early]})
+    assert screen(lake, CUSTOMERS, [first], "run")[0].committed
+    land_days("orders", frames)
+    seen = [_accounted(lake, frames)]
+    with lake.connect() as con:
+        decide.discard(lake, con, Pick(HOLDING, rule="status.isin"), "a test shop")
+        comma = Pick(HOLDING, rule="total_amount.cast")
+        wanted = decide.assignments(HOLDING, ["total_amount = replace(total_amount, ',', '.')"])
+        decide.propose(con, comma, wanted)
+        decide.fix(lake, con, comma, wanted, "a decimal comma")
+    seen.append(_accounted(lake, frames))
+    land_days("customers", {second: [customer(customer_id=name, updated_at=f"{second} 09:00:00") for name in late]})
+    assert screen(lake, CUSTOMERS, [second], "run")[0].committed
+    seen += [_accounted(lake, frames), _accounted(lake, frames)]
+    tables, fixed, arrived, again = seen
+    assert tables["held"] > arrived["held"] > 0, "some parents came, some never do"
+    assert fixed["discarded"] > 0 == tables["discarded"] and fixed["table"] > tables["table"]
+    assert again == arrived, "a second replay moves no row"
+
+
+def _orders(random: Random, day: str, customers: list[str]) -> list[dict[str, Any]]:
+    def one() -> dict[str, Any]:
+        return order(
+            random.randrange(400), ordered_at=f"{day} 10:00:00", customer_id=random.choice(customers),
+            status=random.choice(["paid", "paid", "paid", "lost"]), total_amount=random.choice(["12.50", "12.50", "1,50", "x"]),
+        )  # fmt: skip
+
+    return [one() if random.random() < 0.95 else {"_defect": "too few fields"} for _ in range(random.randrange(40))]
+
+
+def _accounted(lake: Any, frames: Mapping[str, list[dict[str, Any]]]) -> Counter[str]:
+    """Screens all days and counts where the rows are, in the tables; each day must account for all it was given."""
+    merged: Counter[str] = Counter()
+    for outcome in screen(lake, HOLDING, list(frames), "replay"):
+        assert outcome.committed, outcome.load.error
+        merged[outcome.partition_key] = outcome.load.rows_merged
+    total: Counter[str] = Counter()
+    with lake.connect() as con:
+        for day, rows in frames.items():
+            at = f"WHERE arrival_date = DATE '{day}'"
+            found = Counter(
+                dict(con.execute(f"SELECT status, count(*) FROM lake.quarantine.orders {at} GROUP BY 1").fetchall())
+            )
+            found["table"] = con.execute(f"SELECT count(*) FROM lake.staging.orders {at}").fetchone()[0]
+            found["merged"] = merged[day]
+            assert set(found) <= {"table", "merged", *STATUSES} and found.total() == len(rows), day
+            total += found
+    return total
