@@ -39,6 +39,7 @@ from data_platform.cli.resume import (
 from data_platform.cli.stale import held_part, stale_part, waiting_part
 from data_platform.cli.streams import EventFiles, others_go_to
 from data_platform.lake.lake import Lake, get_lake
+from data_platform.lake.ledger import fates_of_runs
 from data_platform.settings import Settings
 
 Days = tuple[date | None, date | None]
@@ -120,11 +121,15 @@ def _run_and_tell(
             1,
         )
     data = report_data(report)
+    _add_rows(data)
     emit(
         data,
         form,
         [("Assets", data["assets"]), *([("Not done", data["problems"][:SHOWN])] if data["problems"] else [])],
     )
+    aside = [row["asset"].removeprefix("staging/") for row in data["assets"] if row.get("quarantined")]
+    if aside:
+        note(f"Rows were set aside: data-platform quarantine list {aside[0] if len(aside) == 1 else ''}".rstrip())
     for row in freed_rows():
         note(f"{row.said}. To judge them again: {row.command}")
     if not report.succeeded:
@@ -135,6 +140,14 @@ def _run_and_tell(
             note(f"When the cause is mended: {command}")
         note(f"Or all that is left of this backfill: data-platform backfill --resume {going.backfill_id}")
         raise SystemExit(1)
+
+
+def _add_rows(data: dict[str, Any]) -> None:
+    """Adds to each asset the fates of the rows that its partitions brought, where the ledger has them."""
+    with get_lake().connect(read_only=True) as con:
+        fates = fates_of_runs(con, [run["run_id"] for run in data["runs"]])
+    for row in data["assets"]:
+        row |= fates.get(row["asset"].replace("/", "."), {})
 
 
 def load_definitions() -> dg.Definitions:

@@ -6,17 +6,16 @@ when one of their files has changed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from data_platform.contracts.modules import files_digest
 from data_platform.contracts.partitioning import Dimension, Partitioning
-from data_platform.settings import PROJECT_ROOT, Settings
+from data_platform.settings import Settings
 
-CONTRACTS = PROJECT_ROOT / "data_platform" / "contracts"
 LAYERS = ("raw", "staging", "marts")
 
 
@@ -30,7 +29,7 @@ class Known:
 
 def known_tables(settings: Settings) -> list[Known]:
     """Every table with a contract, by layer."""
-    digest = _digest()
+    digest = files_digest()
     path = settings.home / "cache" / "tables.json"
     try:
         kept = json.loads(path.read_text())
@@ -38,10 +37,12 @@ def known_tables(settings: Settings) -> list[Known]:
             return [Known(entry["name"], _partitioning(entry["partition"])) for entry in kept["tables"]]
     except (OSError, ValueError, KeyError, TypeError):
         pass  # no memory, or one of another version: ask the contracts
-    from data_platform.contracts.registry import contracts
+    from data_platform.contracts.registry import READ, contracts
 
     tables = [Known(found.name, found.partition) for layer in LAYERS for found in contracts(layer)]
     entries = [{"name": table.name, "partition": _plain(table.partition)} for table in tables]
+    if digest != READ:
+        return tables  # a file was changed after this process had imported the contracts
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         half = path.with_suffix(".tmp")
@@ -79,12 +80,6 @@ def _dimension_keys(dimension: Dimension, first_day: date, now: datetime) -> Seq
             return keys
         keys.append(key)
         moment = after
-
-
-def _digest() -> str:
-    files = sorted(CONTRACTS.rglob("*.py"))
-    stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return hashlib.sha256(repr(stats).encode()).hexdigest()
 
 
 def _plain(partitioning: Partitioning) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -29,7 +30,7 @@ def new_command(name: str, sample: Path, source: str | None, owner: str, *, dry_
     with duckdb.connect() as con:
         con.execute("SET enable_progress_bar = false")
         file = open_sample(con, sample)
-        made = draft(con, file, facts(con, file), table, module, owner)
+        made = draft(con, file, facts(con, file), table, module, owner, datetime.now(UTC).date() - timedelta(days=1))
     texts = dict(zip(targets, (contract_text(made), source_text(made)), strict=True))
     if not dry_run:
         _write(texts)

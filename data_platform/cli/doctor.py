@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
+from data_platform.cli.catalogue import known_tables
 from data_platform.cli.output import Format, emit
 from data_platform.errors import GateTimeout, PlatformError, did_you_mean
 from data_platform.lake.lake import get_lake
@@ -167,13 +168,15 @@ def check_views(_: Settings) -> Iterator[Check]:
         yield Check("published", True, f"{len(views)} views, each version is there")
 
 
-def check_loads(_: Settings) -> Iterator[Check]:
-    """Partitions whose last load failed: they show the rows they had."""
+def check_loads(settings: Settings) -> Iterator[Check]:
+    """Partitions whose last load failed: they show the rows they had. Tables without a contract are history."""
     lake = get_lake()
     if not lake.attachment.exists():
         return
     with lake.connect(read_only=True) as con:
-        failed = [load for load in latest_loads(con, outcome=None) if load.outcome == "failed"]
+        loads = latest_loads(con, outcome=None)
+    known = {table.name for table in known_tables(settings)}
+    failed = [load for load in loads if load.outcome == "failed" and load.asset in known]
     for table in sorted({load.asset for load in failed}):
         keys = sorted(load.partition_key for load in failed if load.asset == table)
         named = ", ".join(f"`{key}`" for key in keys[:SHOWN] if key) + (" …" if len(keys) > SHOWN else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -72,10 +72,16 @@ def show_command(settings: Settings, pick: Pick, limit: int, form: Format) -> No
     with _lake(settings, [pick]) as (con, picks):
         rows = inbox.shown(con, pick, limit) if picks else []
         total = sum(inbox.counts(con, pick).values()) if picks else 0
-    flat = [{key: value for key, value in row.items() if key != "row"} | row["row"] for row in rows]
+    flat = [_beside(row) for row in rows]
     emit(rows, form, [("", flat)])
     if len(rows) < total:
         note(f"{len(rows)} of {total} rows; --limit shows more.")
+
+
+def _beside(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The inbox's columns beside the row's own; one of the row's that is named like one of the inbox's says so."""
+    ours = {key: value for key, value in row.items() if key != "row"}
+    return ours | {f"{name} (row)" if name in ours else name: value for name, value in row["row"].items()}
 
 
 def fix_command(

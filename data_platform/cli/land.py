@@ -63,6 +63,7 @@ def _refuse_unknown(settings: Settings, feed: Feed, partition: str) -> None:
     time = next((part for part in cut.dimensions if part.grain != "static"), None)
     if time is None or time.start:
         fix = f"name one of them, such as `{known[-1]}`" if known else "leave `--partition` out"
+        fix += ", or state an earlier `start=` in the contract" if time else ""
     else:
         fix = "wait until it is over, or set PLATFORM_START_DATE for earlier ones"
     span = f"they run from `{known[0]}` to `{known[-1]}`" if known else "none is over yet"

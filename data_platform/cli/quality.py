@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from data_platform.cli.output import Format, emit
+from data_platform.cli.output import Format, emit, note
 from data_platform.cli.typed import FormatOption, command
 from data_platform.settings import Settings, get_settings
 
@@ -94,3 +94,5 @@ def rules_command(settings: Settings, table: str | None, days: int, form: Format
                 )
     shown = [{name: row[name] for name in ("table", "rule", "action", "caught", "said")} for row in found]
     emit(found, form, [("", shown)])
+    if shown and form is Format.table:
+        note("The rest of a screening's time reads, counts and writes.")

@@ -15,6 +15,7 @@ from data_platform.lake.publish import View, published_views
 from data_platform.lake.storage import storage_errors
 from data_platform.settings import Settings
 
+BARE = ("staging", "marts", "raw")  # where a bare name is looked for
 SHOWN = ("table", "present", "missing", "failed", "read", "accepted", "quarantined", "merged", "last load", "published")
 
 
@@ -22,8 +23,9 @@ def status_command(settings: Settings, table: str | None, form: Format) -> None:
     """Prints one row per table; of one table also the missing and failed partitions. Raises `UsageError`."""
     rows = table_status(settings)
     if table is not None:
-        name = table.replace("/", ".")
         known = [row["table"] for row in rows]
+        full = table.replace("/", ".")
+        name = next((bare for bare in (f"{layer}.{full}" for layer in BARE) if bare in known), full)
         if name not in known:
             raise UsageError(f"There is no table `{table}`.{did_you_mean(name, known)}", fix="data-platform status")
         rows = [row for row in rows if row["table"] == name]

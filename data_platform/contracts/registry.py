@@ -3,17 +3,15 @@ for the contracts it registers; raw contracts follow from the staging ones."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
-from data_platform.contracts import tables
 from data_platform.contracts.model import REGISTRY, Contract
+from data_platform.contracts.modules import files_digest, import_tables
 from data_platform.contracts.raw import register_raw
 from data_platform.contracts.validation import check_parents
 from data_platform.errors import UsageError, did_you_mean
 
-for _name in sorted(module.name for module in pkgutil.iter_modules(tables.__path__)):
-    importlib.import_module(f"{tables.__name__}.{_name}")
+READ = files_digest()
+"""The files' digest from before they were imported."""
+import_tables()
 check_parents(REGISTRY)
 register_raw()
 

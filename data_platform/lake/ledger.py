@@ -183,6 +183,23 @@ def loads_since(
     return _loads(con, f"SELECT *, snapshot_id FROM lake.ops.loads WHERE {' AND '.join(where)}", parameters)
 
 
+def fates_of_runs(con: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -> dict[str, dict[str, int]]:
+    """By table the rows `read`, `accepted`, `quarantined` and `merged` of what these runs committed; of a partition that
+    they loaded twice the later load counts."""
+    if not run_ids:
+        return {}
+    rows = con.execute(
+        f"""SELECT asset, sum(rows_read), sum(rows_accepted), sum(rows_quarantined), sum(rows_merged) FROM (
+            FROM lake.ops.loads WHERE outcome = 'committed' AND run_id IN ({", ".join("?" * len(run_ids))})
+            QUALIFY row_number() OVER (PARTITION BY asset, partition_key ORDER BY snapshot_id DESC) = 1)
+        GROUP BY asset""",
+        list(run_ids),
+    ).fetchall()
+    return {
+        asset: dict(zip(("read", "accepted", "quarantined", "merged"), counts, strict=True)) for asset, *counts in rows
+    }
+
+
 def latest_audits(con: duckdb.DuckDBPyConnection, asset: str | None = None) -> dict[str, Audit]:
     """The latest audit of each load, by load id."""
     names = [spec.name for spec in dataclasses.fields(Audit)]

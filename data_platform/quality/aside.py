@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from data_platform.contracts.model import Contract
+from data_platform.contracts.partitioning import Values
 from data_platform.lake.ledger import utc_now
-from data_platform.lake.sql import json_path, names, text
+from data_platform.lake.sql import json_path, names, table_name, text
 from data_platform.quality.compiler import Judge
-from data_platform.quality.raw_rows import ORIGIN
+from data_platform.quality.raw_rows import ORIGIN, identity, in_partitions
 
 QUARANTINE_COLUMNS: Mapping[str, str] = {
     "_file": "VARCHAR", "_file_hash": "VARCHAR", "_record": "BIGINT", "_offset": "BIGINT", "_bytes": "BLOB",
@@ -19,8 +20,9 @@ STATUSES = ("open", "held", "fixed", "discarded")
 """`open` waits for a person, `held` for its parent, `fixed` for the next replay; `discarded` stays out for good."""
 
 
-def quarantine_sql(judging: Judge, run_id: str) -> str:
-    """A query of the rows of `routed` that are set aside, as the quarantine table keeps them."""
+def quarantine_sql(judging: Judge, run_id: str, places: Sequence[Values]) -> str:
+    """A query of the rows of `routed` that are set aside in these partitions, as the quarantine table keeps them. A record
+    that was set aside before is so since then."""
     contract = judging.contract
     aside = judging.set_aside  # a rule that only flags is no reason for a row to be here
     bits = [(name, bit) for name, bit in judging.bits() if bit & aside]
@@ -30,8 +32,12 @@ def quarantine_sql(judging: Judge, run_id: str) -> str:
     by = contract.partition.columns
     return f"""SELECT {names(by) + ", " if by else ""}{", ".join(ORIGIN)}, _row AS "row", {judging.first_rule_sql()} AS first_rule,
             concat_ws(',', {broken}) AS rules, concat_ws('; ', {", ".join(reasons)}) AS reasons, {status_sql(judging)} AS status,
-            {text(run_id)} AS run_id, {contract.version}::INTEGER AS contract_version, TIMESTAMP '{utc_now()}' AS quarantined_at
-        FROM routed WHERE _fate = 'quarantined'"""
+            {text(run_id)} AS run_id, {contract.version}::INTEGER AS contract_version, coalesce(_since, TIMESTAMP '{utc_now()}') AS quarantined_at
+        FROM routed LEFT JOIN (
+            SELECT {identity(contract)}, min(quarantined_at) AS _since
+            FROM {table_name(f"quarantine.{contract.table}").sql} WHERE {in_partitions(contract, places)} GROUP BY ALL)
+        USING ({identity(contract)})
+        WHERE _fate = 'quarantined'"""
 
 
 def status_sql(judging: Judge) -> str:

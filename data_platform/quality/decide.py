@@ -60,7 +60,10 @@ def assignments(contract: Contract, texts: Sequence[str]) -> dict[str, str]:
         )
         sets = parsed.expressions if parsed is not None and is_plain else []
         if not sets or not all(isinstance(part, exp.EQ) and isinstance(part.this, exp.Column) for part in sets):
-            raise UsageError(f"`--set {given}` is no assignment.", fix="write it as --set 'email = lower(trim(email))'")
+            raise UsageError(
+                f"`--set {given}` cannot be read as `column = expression`.",
+                fix="write it as --set 'email = lower(trim(email))'",
+            )
         for part in sets:
             name = part.this.name
             if name not in contract.columns:

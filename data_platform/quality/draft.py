@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 
 import duckdb
 import pandera.ibis as pa
@@ -139,13 +140,15 @@ class Draft:
     also_unique: tuple[str, ...] = ()
     event_time: str | None = None
     partition: str = "arrival_date"
+    start: date | None = None
     notes: tuple[str, ...] = field(default=())
 
 
 def draft(
-    con: duckdb.DuckDBPyConnection, file: File, found: Sequence[Facts], table: str, source: str, owner: str
-) -> Draft:
-    """Makes the draft from the facts of the table `sample`."""
+    con: duckdb.DuckDBPyConnection, file: File, found: Sequence[Facts], table: str, source: str, owner: str,
+    start: date | None = None,
+) -> Draft:  # fmt: skip
+    """Makes the draft from the facts of the table `sample`; `start` is the first day that a file will be there for."""
     names = _names([fact.source for fact in found])
     columns = tuple(
         _column(con, place, name, fact) for place, (name, fact) in enumerate(zip(names, found, strict=True))
@@ -157,8 +160,12 @@ def draft(
     scope = "partition" if event and CHANGED & set(event.split("_")) else "table"
     taken = {name.lower() for name in (*names, *file.header)}
     partition = next(name for name in ("arrival_date", "landed_date", "partition_date") if name not in taken)
-    notes = ("The header looks like values: is the file without one?",) if _like_values(file.header) else ()
-    made = Draft(table, source, owner, file, found[0].rows, columns, key, scope, also, event, partition, notes)
+    notes = ["The header looks like values: is the file without one?"] if _like_values(file.header) else []
+    if file.unread:
+        notes.append(f"{file.unread} records could not be read: a load sets them aside")
+    made = Draft(
+        table, source, owner, file, found[0].rows, columns, key, scope, also, event, partition, start, tuple(notes)
+    )
     return _fitted(made)
 
 
@@ -254,7 +261,9 @@ def _worded(con: duckdb.DuckDBPyConnection, place: int, column: DraftColumn) -> 
     column = replace(column, pii=pii)
     for name in ("email", "uuid", "iban"):
         if _mostly(fact, fact.like[name]):
-            return replace(column, checks=(("str_matches", f"^{PATTERNS[name]}$"),))
+            misfits = fact.filled - fact.like[name]
+            notes = (*column.notes, f"{misfits} of {fact.filled} texts are none") if misfits else column.notes
+            return replace(column, checks=(("str_matches", f"^{PATTERNS[name]}$"),), notes=notes)
     if pii:
         return column
     many = fact.filled >= max(ENOUGH_ROWS, ROWS_PER_VALUE * fact.distinct)

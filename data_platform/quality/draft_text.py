@@ -23,7 +23,7 @@ def contract_text(draft: Draft) -> str:
         "",
         "from __future__ import annotations",
         "",
-        *(["import datetime as dt"] if kinds & {"DATE", "TIMESTAMP"} else []),
+        *(["import datetime as dt"] if draft.start or kinds & {"DATE", "TIMESTAMP"} else []),
         "from datetime import timedelta",
         *(["from typing import Annotated"] if "DECIMAL(18,2)" in kinds else []),
         "",
@@ -50,7 +50,12 @@ def _table(draft: Draft) -> list[str]:
     lines = ["@table(", f"    {_literal(f'staging.{draft.table}')},"]
     lines.append(f"    grain={_literal('one row per ' + _per(draft))},")
     lines.append(f"    owner={_literal(draft.owner)},")
-    lines.append(f'    partition=by("{draft.partition}", "day"),')
+    if draft.start:
+        day = f"dt.date({draft.start.year}, {draft.start.month}, {draft.start.day})"
+        lines.append("    # The first day with a file; earlier ones are not missed.")
+        lines.append(f'    partition=by("{draft.partition}", "day", start={day}),')
+    else:
+        lines.append(f'    partition=by("{draft.partition}", "day"),')
     if draft.also_unique:
         lines.append(f"    # Unique and never empty as well: {', '.join(draft.also_unique)}")
     if draft.key:

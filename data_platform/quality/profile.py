@@ -44,13 +44,14 @@ PATTERNS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class File:
-    """A sample file: how it is to be read, and its columns' names as they stand there."""
+    """A sample file: how it is to be read, its columns' names as they stand there, and records that cannot be read."""
 
     path: Path
     format: str
     delimiter: str
     encoding: str
     header: tuple[str, ...]
+    unread: int = 0
 
 
 @dataclass(frozen=True)
@@ -132,14 +133,26 @@ def _open_csv(con: duckdb.DuckDBPyConnection, path: Path) -> tuple[File, str]:
             f"FROM read_csv([{text(str(path))}], auto_detect=false, header=true, columns={{{columns}}}, "
             f"delim={text(delimiter)}, quote='\"', escape='\"', null_padding=true, ignore_errors=true, parallel=false)"
         )
+        (kept,) = con.execute(f"SELECT count(*) FROM ({query})").fetchone() or (0,)
+        unread = max(0, _records(words, delimiter) - kept)
     else:
         import pyarrow as pa
 
         rows = itertools.islice(csv.reader(io.StringIO(words, newline=""), delimiter=delimiter), 1, SAMPLE_ROWS + 1)
-        whole = [row for row in rows if len(row) == len(header)]
+        given = list(rows)
+        whole = [row for row in given if len(row) == len(header)]
+        unread = len(given) - len(whole)
         con.register("sample_rows", pa.table({f"c{n}": [row[n] for row in whole] for n in range(len(header))}))
         query = "FROM sample_rows"
-    return File(path, "csv", delimiter, encoding, header), query
+    return File(path, "csv", delimiter, encoding, header, unread), query
+
+
+def _records(words: str, delimiter: str) -> int:
+    """Records after the header, blank lines aside; 0 where they cannot be counted."""
+    try:
+        return sum(1 for row in csv.reader(io.StringIO(words, newline=""), delimiter=delimiter) if row) - 1
+    except csv.Error:
+        return 0
 
 
 def _open_jsonl(_: duckdb.DuckDBPyConnection, path: Path) -> tuple[File, str]:

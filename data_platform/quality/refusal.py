@@ -54,7 +54,8 @@ def _refusals(contract: Contract, read: int, counts: Counts, judged: Sequence[Ru
     bad = counts.quarantined - counts.held - counts.discarded
     share = bad / read if read else 0.0
     if share > contract.quarantine_limit and bad >= LIMIT_MIN_ROWS:
-        worst = max(counts.by_rule, key=lambda name: counts.by_rule[name])
+        aside = {rule.name for rule in contract.rules if rule.action in ("quarantine", "fail")}
+        worst = max(sorted(aside & set(counts.by_rule)), key=lambda name: counts.by_rule[name], default="")
         yield Refusal(
             f"{share:.0%} of {read} rows would be quarantined (limit {contract.quarantine_limit:.0%}), most by `{worst}`.",
             "correct the feed, or raise `quarantine_limit` in the contract",

@@ -270,7 +270,8 @@ def _staged(job: Job, keys: Sequence[str]) -> list[Slice]:
     flag_text = f"NULLIF(concat_ws(',', {flags}), '')" if flags else "NULL::VARCHAR"
     accepted = f"""SELECT {names((*contract.columns, *by))}, _file, _file_hash, _record, {flag_text} AS _flags{"".join(f", {name}" for name in _unknown(contract))}
         FROM routed WHERE _fate = 'accepted'"""
-    aside, places = quarantine_sql(job.judging, job.run_id), job.values(keys)
+    places = job.values(keys)
+    aside = quarantine_sql(job.judging, job.run_id, places)
     slices = job.lake.stage_slices(job.con, contract.name, accepted, places)
     return slices + job.lake.stage_slices(job.con, f"quarantine.{contract.table}", aside, places)
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
+from pathlib import Path
 
 from data_platform.contracts.measures import SOURCE_KINDS
+from data_platform.contracts.modules import imported
 from data_platform.contracts.registry import contract, contracts
 from data_platform.errors import ContractError, UsageError, did_you_mean
 from data_platform.sources.declare import Feed, Source
+
+FOLDER = Path(__file__).resolve().parent
 
 
 def _discover() -> tuple[Source, ...]:
     modules = dict.fromkeys(contract.model.__module__.rpartition(".")[2] for contract in contracts("staging"))
     found = []
     for module in modules:
-        name = f"{__package__}.{module}"
-        if importlib.util.find_spec(name) is not None:
-            found.append(importlib.import_module(name).SOURCE)
+        path = FOLDER / f"{module}.py"
+        if path.exists():
+            found.append(imported(f"{__package__}.{module}", path).SOURCE)
     for feed in (feed for source in found for feed in source.feeds):
         check_control(feed)
     return tuple(found)

@@ -100,7 +100,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect("payments", "bad_cast", "amount.cast", {"amount": "replace(amount, '.', ',')"}),
     Defect("payments", "negative_amount", "amount.gt", {"amount": "'-' || amount"}),
     Defect("payments", "unknown_status", "status.isin", {"status": "'pending?'"}),
-    Defect("payments", "unknown_status", "method.isin", {"method": "'bitcoin'"}),
+    Defect("payments", "unknown_status", "method.isin", {"method": "' CARD '"}),
     Defect("payments", "orphan", "order_id.exists", {"order_id": _NO_ORDER}),
     Defect("payments", "two_defects", "amount.cast,method.isin", {"amount": "'free'", "method": "'barter'"}),
     *_timed("events"),

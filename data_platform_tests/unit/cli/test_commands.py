@@ -13,6 +13,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from data_platform.cli.app import app, parse_day
+from data_platform.cli.catalogue import known_tables
+from data_platform.contracts import registry
 from data_platform.errors import UsageError
 from data_platform.lake.lake import get_lake
 from data_platform.settings import PROJECT_ROOT, Settings
@@ -44,6 +46,22 @@ def test_status_counts_partitions_and_rows_by_fate(loaded: Settings) -> None:
 def test_status_of_one_table_has_its_rules_and_its_gaps_as_spans(loaded: Settings) -> None:
     said = data_platform("status", "staging/orders").stdout
     assert "order_id.matches" in said and "2026-01-02 …" in said and "`x.csv` is not there." in said
+
+
+def test_status_of_a_bare_name_means_staging_as_elsewhere(loaded: Settings) -> None:
+    (row,) = json.loads(data_platform("status", "orders", "--format", "json").stdout)
+    assert row["table"] == "staging.orders"
+
+
+def test_tables_that_changed_after_they_were_imported_are_not_remembered(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "READ", "what the files were when this process began")
+    assert known_tables(settings)
+    assert not (settings.home / "cache" / "tables.json").exists()
+    monkeypatch.undo()
+    known_tables(settings)
+    assert (settings.home / "cache" / "tables.json").exists()
 
 
 def test_status_of_a_table_that_is_none_names_the_nearest(loaded: Settings) -> None:

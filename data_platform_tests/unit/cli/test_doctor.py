@@ -39,6 +39,9 @@ def test_a_day_whose_last_load_failed(loaded: Settings) -> None:
     assert checks["loads"].fix.startswith("data-platform status staging.orders")
     get_lake().commit([], [LoadRecord("staging.orders", "2026-01-02", "run", "committed")])
     assert seen(loaded)["loads"].ok
+    get_lake().commit([], [LoadRecord("staging.gone", "2026-01-02", "run", "committed")])
+    get_lake().record_failures([LoadRecord("staging.gone", "2026-01-02", "run", "failed", error="no file")])
+    assert seen(loaded)["loads"].ok, "a table without a contract is history"
 
 
 @pytest.mark.slow

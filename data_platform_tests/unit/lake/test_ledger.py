@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -90,6 +91,19 @@ def test_a_mart_without_partitions_is_stale_when_a_run_changed_rows_after_the_ve
     assert stale(), "built of an earlier version, if later"
     record(lake, "marts.m", "")
     assert not stale()
+
+
+def test_the_fates_of_runs_count_a_partition_once(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    def load(run: str, key: str, rows: int) -> LoadRecord:
+        return LoadRecord("staging.orders", key, run, "committed", rows_read=rows, rows_accepted=rows)
+
+    for record in (load("first", "a", 5), load("mine", "a", 7), load("mine", "b", 2), load("mine", "a", 6)):
+        lake.commit([], [record])
+    lake.record_failures([replace(load("mine", "c", 9), outcome="failed")])
+    assert ledger.fates_of_runs(con, []) == {}
+    assert ledger.fates_of_runs(con, ["mine"]) == {
+        "staging.orders": {"read": 8, "accepted": 8, "quarantined": 0, "merged": 0}
+    }
 
 
 def test_the_latest_audit_of_a_load_counts(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:

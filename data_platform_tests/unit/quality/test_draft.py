@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 
@@ -167,6 +168,22 @@ def test_a_decimal_comma_is_found(con, tmp_path):
     assert (columns["price"].facts.filled, columns["price"].checks) == (ROWS, (("ge", 0),))
     assert "-119.125 to -0.125 in the sample" in columns["ratio"].notes
     assert [found.decimal for found in loaded(made).columns.values()] == [".", ",", ",", "."]
+    is_clean(made, tmp_path)
+
+
+def test_records_that_cannot_be_read_and_texts_that_do_not_match_are_counted(con, tmp_path):
+    path = tmp_path / "people.csv"
+    lines = [f"{n},p{n}@ex.de" for n in range(200)] + ["200,nobody", "201,a@ex.de,too many", "202,a@ex.de,too many"]
+    path.write_text("\n".join(["id,email", *lines]) + "\n")
+    made = drafted(con, path)
+    assert made.notes == ("2 records could not be read: a load sets them aside",)
+    assert by_name(made)["email"].notes == ("1 of 201 texts are none",)
+
+
+def test_a_draft_begins_with_the_first_day_that_has_a_file(con, tmp_path):
+    file = open_sample(con, tickets(tmp_path / "tickets.csv"))
+    made = draft(con, file, facts(con, file), "tickets", "tickets", "a@example.com", date(2026, 1, 5))
+    assert loaded(made).partition.dimensions[0].start == date(2026, 1, 5)
     is_clean(made, tmp_path)
 
 

@@ -236,6 +236,15 @@ def test_a_table_that_was_never_loaded_has_no_freed_rows(lake):
         assert freed(con, contract("staging.orders")) == {}
 
 
+def test_a_load_that_is_refused_for_its_share_names_the_rule_that_sets_most_aside(lake, land):
+    load_customer(lake, land)
+    late = {"ordered_at": "2026-01-01 10:00:00"}  # flagged, and by more rows than are set aside
+    land("orders", DAY, [order(n, **late, status="lost" if n % 3 else "paid") for n in range(90)])
+    outcome = screen(lake, contract("staging.orders"), [DAY], "run")[0]
+    assert not outcome.committed
+    assert "67% of 90 rows would be quarantined (limit 20%), most by `status.isin`" in outcome.load.error
+
+
 class Numbered(pa.DataFrameModel):
     """Addresses that somebody takes for numbers."""
 
