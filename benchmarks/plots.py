@@ -24,7 +24,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
     }  # fmt: skip
     made = []
     for name, (group, picture) in pictures.items():
-        rows = [row for found in results.rows(group).values() for row in found]
+        rows = [row for found in results.rows(group).values() for row in found if row.size]
         if rows:
             made += _save(folder / f"bench_{name}", picture, rows)
     return made
