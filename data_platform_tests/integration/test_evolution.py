@@ -77,12 +77,14 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
 
 @dataclass(frozen=True)
 class Change:
-    """What changes: the records, the fields of the contract that follow, the bytes; and the outcome by policy, in the
-    order evolve, freeze, quarantine, fail."""
+    """What changes: the records, the fields of the contract (before, and of the one that follows), the bytes, and what the
+    feed declares of them; and the outcome by policy, in the order evolve, freeze, quarantine, fail."""
 
     cells: Sequence[Cell]
     rows: Sequence[Row] = tuple(ROWS)
     contract: Mapping[str, Any] = field(default_factory=dict)
+    before: Mapping[str, Any] = field(default_factory=dict)
+    feed: Mapping[str, Any] = field(default_factory=dict)
     form: str = "csv"
     encoding: str = "utf-8"
     extra: bool = False
@@ -99,6 +101,8 @@ def some(**changed: str) -> list[Row]:
 
 
 ALL, NONE = (10, 0), (0, 10)
+SMALL = {"qty": (Int32, column(description="Units"))}
+NULLABLE = {"note": (str, column(description="Note", nullable=True))}
 GERMAN = {"day": (dt.date, column(description="Day", format=("%Y-%m-%d", "%d.%m.%Y")))}
 CELLS: Mapping[str, Change] = {
     "column added, in all records": Change((ALL, ALL, NONE, FAILS), [row | {"colour": "red"} for row in ROWS], extra=True),
@@ -114,7 +118,7 @@ CELLS: Mapping[str, Change] = {
     "column renamed, nobody told": Change(
         (FAILS,) * 4, [{("units" if name == "qty" else name): value for name, value in row.items()} for row in ROWS]
     ),
-    "type widened, contract follows": Change((ALL,) * 4, each(qty=lambda text: text + "0" * 11), {}, "csv"),
+    "type widened, contract follows": Change((ALL,) * 4, each(qty=lambda text: text + "0" * 11), before=SMALL),
     "type clash in two records": Change(((8, 2), (8, 2), (8, 2), FAILS), some(qty="many")),
     "numbers narrowed to text that is none": Change((NONE, NONE, NONE, FAILS), each(qty=lambda text: f"{text} pcs")),
     "column dropped, required": Change((FAILS,) * 4, [{name: row[name] for name in ("id", "qty", "price", "day")} for row in ROWS]),
@@ -122,17 +126,17 @@ CELLS: Mapping[str, Change] = {
         (ALL,) * 4, [{name: row[name] for name in ("id", "qty", "price", "day")} for row in ROWS], {"note": None}
     ),
     "empty in two records": Change(((8, 2),) * 4, some(note="")),
-    "empty in two records, now nullable": Change(
-        (ALL,) * 4, some(note=""), {"note": (str, column(description="Note", nullable=True))}
-    ),
+    "empty in two records, now nullable": Change((ALL,) * 4, some(note=""), NULLABLE),
+    "empty in two records, nullable no longer": Change(((8, 2),) * 4, some(note=""), before=NULLABLE),
     "date format changed, nobody told": Change((NONE, NONE, NONE, FAILS), each(day=lambda text: f"{text[8:]}.{text[5:7]}.{text[:4]}")),
     "date format changed, declared": Change((ALL,) * 4, each(day=lambda text: f"{text[8:]}.{text[5:7]}.{text[:4]}"), GERMAN),
     "decimal separator changed, nobody told": Change((NONE, NONE, NONE, FAILS), each(price=lambda text: text.replace(".", ",")), form="jsonl"),
     "decimal separator changed, declared": Change(
         (ALL,) * 4, each(price=lambda text: text.replace(".", ",")),
-        {"price": (float, column(description="Price", decimal=","))}, "jsonl",
+        {"price": (float, column(description="Price", decimal=","))}, form="jsonl",
     ),
-    "encoding changed, nobody told": Change((NONE, NONE, NONE, FAILS), encoding="latin-1"),
+    "encoding changed, nobody told": Change((NONE, NONE, NONE, FAILS), encoding="cp1252"),
+    "encoding changed, declared": Change((ALL,) * 4, encoding="cp1252", feed={"encoding": "cp1252"}),
     "nested field added": Change((ALL, ALL, NONE, FAILS), [row | {"tags": {"a": [1, 2]}} for row in ROWS], form="jsonl", extra=True),
 }  # fmt: skip
 
@@ -153,7 +157,7 @@ def write(path: Path, change: Change) -> None:
 
 def load(lake: Lake, contract: Contract, change: Change) -> Cell:
     """What became of the change: (accepted, set aside), or `FAILS`."""
-    feed = Feed(contract.name, f"{contract.table}/{{key}}.{change.form}", change.form)  # type: ignore[arg-type]
+    feed = Feed(contract.name, f"{contract.table}/{{key}}.{change.form}", change.form, **change.feed)  # type: ignore[arg-type]
     write(lake.settings.landing_dir / feed.file(DAY), change)
     (raw,) = load_raw(lake, feed, [DAY], "run")
     if not raw.committed:
@@ -174,10 +178,9 @@ def ids(lake: Lake, contract: Contract, where: str = "true") -> int:
 @pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=LONG) for name in CELLS])
 def test_every_policy_has_its_stated_outcome(lake: Lake, name: str) -> None:
     change, number = CELLS[name], list(CELLS).index(name)
-    old = {} if name != "type widened, contract follows" else {"qty": (Int32, column(description="Units"))}
     for drift, expected in zip(get_args(Drift), change.cells, strict=True):
         table_of_its_own = f"evolving_{number}_{drift}"
-        assert load(lake, made(table_of_its_own, drift, **old), Change((), form=change.form)) == ALL, (
+        assert load(lake, made(table_of_its_own, drift, **change.before), Change((), form=change.form)) == ALL, (
             "the feed as it was"
         )
         contract = made(table_of_its_own, drift, 2, **change.contract)
