@@ -93,7 +93,7 @@ def test_each_day_of_a_good_range_is_materialised_once_with_its_own_numbers(inst
     assert found["2026-01-03"]["dagster/row_count"] == 98
     assert found["2026-01-03"]["quality_score"] == 0.98
     assert "**100 rows read**: 98 accepted, 2 quarantined" in found["2026-01-03"]["summary"]
-    assert "| `amount.gt` | quarantine | gt 0 | 2 rows |" in found["2026-01-03"]["summary"]
+    assert "| `amount.gt` | 2 rows | quarantine | gt 0 |" in found["2026-01-03"]["summary"]
 
 
 def test_a_range_gives_each_rule_one_verdict_and_names_the_worst_day(instance: dg.DagsterInstance) -> None:
