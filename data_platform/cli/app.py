@@ -14,7 +14,7 @@ import typer
 
 from data_platform.cli.contract import contract
 from data_platform.cli.interrupts import stops_between_partitions
-from data_platform.cli.output import Format
+from data_platform.cli.output import Format, fail
 from data_platform.cli.quality import quality
 from data_platform.cli.quarantine import quarantine
 from data_platform.cli.typed import FormatOption, command
@@ -33,6 +33,7 @@ app.add_typer(quarantine, name="quarantine")
 app.add_typer(quality, name="quality")
 app.add_typer(contract, name="contract")
 YESTERDAY = "yesterday"
+LAST_DAY = date(2999, 12, 31)
 
 
 def parse_day(option: str, value: str | None) -> date | None:
@@ -43,12 +44,12 @@ def parse_day(option: str, value: str | None) -> date | None:
     if value == YESTERDAY:
         return datetime.now(UTC).date() - date.resolution
     try:
-        if len(value) == 7:
-            first = date.fromisoformat(f"{value}-01")
-            if option == "--to":
-                return date(first.year + first.month // 12, first.month % 12 + 1, 1) - date.resolution
-            return first
-        return date.fromisoformat(value)
+        found = date.fromisoformat(f"{value}-01" if len(value) == 7 else value)
+        if found > LAST_DAY:
+            raise UsageError(f"`{option} {value}` is after {LAST_DAY}.", fix="name a day that partitions reach")
+        if len(value) == 7 and option == "--to":
+            return date(found.year + found.month // 12, found.month % 12 + 1, 1) - date.resolution
+        return found
     except ValueError:
         raise UsageError(
             f"`{option} {value}` is no day.",
@@ -266,4 +267,7 @@ def main() -> None:
             raise SystemExit(1)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    for given in sys.argv[1:]:
+        if not given.isascii() and any("\ud800" <= letter <= "\udfff" for letter in given):
+            fail(f"`{given.encode(errors='backslashreplace').decode()}` is not text of UTF-8.", 2)
     app()

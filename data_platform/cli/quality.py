@@ -32,7 +32,7 @@ def history(
     partition: Annotated[
         str | None, typer.Option("--partition", metavar="KEY", help="Loads of this partition.")
     ] = None,
-    loads: Annotated[int, typer.Option("--loads", min=1, help="So many of the newest loads.")] = 50,
+    loads: Annotated[int, typer.Option("--loads", min=1, max=1_000_000, help="So many of the newest loads.")] = 50,
     format: FormatOption = Format.table,
 ) -> None:
     """What the rules of a table said of each load, newest first, failed loads too."""

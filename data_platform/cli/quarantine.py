@@ -46,7 +46,7 @@ def show(
     file: FileOption = None,
     record: RecordOption = None,
     status: StatusOption = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Rows at most.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="Rows at most.")] = 20,
     format: FormatOption = Format.table,
 ) -> None:
     """The rows themselves: what came, from where, and why they are here. Personal data is masked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import duckdb
@@ -33,6 +34,7 @@ def run_query(settings: Settings, sql: str, most: int | None = None) -> tuple[li
             statements = con.extract_statements(sql)
             if len(statements) != 1:
                 raise UsageError(f"`query` takes one statement, not {len(statements)}.")
+            _refuse_doing(sql)
             if statements[0].type not in ASKING:
                 raise UsageError(
                     f"`query` only asks, and {statements[0].type.name} does more.",
@@ -44,6 +46,24 @@ def run_query(settings: Settings, sql: str, most: int | None = None) -> tuple[li
             return names, cursor.fetchall() if most is None else cursor.fetchmany(most)
         except duckdb.Error as error:
             raise LakeError(_words(error)) from None
+
+
+def _refuse_doing(sql: str) -> None:
+    """Raises `UsageError` for what asks by its looks alone: `EXPLAIN ANALYZE` runs what it explains, and DuckLake's
+    maintenance is called in a SELECT."""
+    bare = re.sub(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", " ", sql, flags=re.DOTALL)
+    does = re.match(
+        r"\s*EXPLAIN\s+(?:ANALYZE|\([^)]*\))\s*(?!SELECT\b|FROM\b|WITH\b|VALUES\b|\()(\w+)", bare, re.IGNORECASE
+    )
+    calls = re.search(
+        r"\b(ducklake_(?:cleanup|delete|expire|merge|add|rewrite|flush|set)\w*)\s*\(", bare, re.IGNORECASE
+    )
+    found = does or calls
+    if found:
+        raise UsageError(
+            f"`query` only asks, and `{found[1]}` does more.",
+            fix="tables are written by assets, files removed by upkeep",
+        )
 
 
 def require_lake(settings: Settings) -> None:

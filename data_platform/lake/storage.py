@@ -103,6 +103,8 @@ def translate(error: duckdb.Error | OSError, place: Path | str) -> PlatformError
 
 def _translated(error: duckdb.Error | OSError, place: Path | str) -> PlatformError:
     said = str(error).lower()
+    if isinstance(error, duckdb.Error) and Path(place).is_file() and Path(place).stat().st_size == 0:
+        said = _DAMAGED[0]  # SQLite takes an empty file for a new one, and complains that it may not write it
     if any(word in said for word in _VAGUE):
         said = _look(Path(place), said)
     if any(word in said for word in _FULL):

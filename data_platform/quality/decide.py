@@ -71,6 +71,8 @@ def assignments(contract: Contract, texts: Sequence[str]) -> dict[str, str]:
                     f"`{contract.name}` has no column `{name}`.{did_you_mean(name, contract.columns)}",
                     fix=f"use one of {', '.join(contract.columns)}",
                 )
+            if name in found:
+                raise UsageError(f"`--set` gives `{name}` twice.", fix="give each column one expression")
             found[name] = part.expression.sql(dialect="duckdb")
     return found
 
@@ -80,9 +82,11 @@ def _cannot(error: duckdb.Error, contract: Contract) -> str:
     unknown = re.search(r'Referenced column "(.+?)" not found', said)
     if unknown:
         return f"`{contract.name}` has no column `{unknown[1]}`.{did_you_mean(unknown[1], contract.columns)}"
-    if not isinstance(error, (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)):
-        # What fails on rows quotes their values, which may be personal.
-        said = re.sub(r"'.*'|\".*\"", "'…'", said)
+    if isinstance(error, (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)):
+        return f"The fix cannot be evaluated: {said}"
+    if any(column.pii for column in contract.columns.values()):
+        # What fails on rows may tell their values; where they stand, no pattern knows.
+        return f"The fix cannot be evaluated: {said.partition(':')[0]} on a value of some row."
     return f"The fix cannot be evaluated: {said}"
 
 
@@ -160,10 +164,16 @@ def _examples(con: duckdb.DuckDBPyConnection, contract: Contract, sets: Mapping[
     for file, record, *values in rows:
         row: Row = {"file": file, "record": record}
         for name, before, after in zip(sets, values[::2], values[1::2], strict=True):
-            pii = contract.columns[name].pii
+            pii = contract.columns[name].pii or _read_pii(contract, sets[name])
             row |= {f"{name}, before": mask(before, pii), f"{name}, after": mask(after, pii)}
         found.append(row)
     return found
+
+
+def _read_pii(contract: Contract, sql: str) -> str | None:
+    """The kind of personal data that an expression reads, if it reads any."""
+    read = {column.name for column in sqlglot.parse_one(sql, dialect="duckdb").find_all(exp.Column)}
+    return next((column.pii for column in contract.columns.values() if column.pii and column.name in read), None)
 
 
 def fix(lake: Lake, con: duckdb.DuckDBPyConnection, pick: Pick, sets: Mapping[str, str], reason: str) -> Action:

@@ -122,7 +122,7 @@ def test_the_overview_shows_a_summary_of_the_load_and_curves_over_the_partitions
     page.goto(f"{url}/assets/staging/orders")
     page.get_by_text("rows read").first.scroll_into_view_if_needed()
     row = page.get_by_role("row").filter(has_text="summary").first
-    for text in ("accepted", "quarantined", "country_code.isin", "rows that break it"):
+    for text in ("accepted", "quarantined", "merged"):  # which rules a day breaks hangs on its date
         expect(row.get_by_text(text).first).to_be_visible()
     picture(page, "asset-summary")
     page.get_by_text("Plots", exact=True).click()

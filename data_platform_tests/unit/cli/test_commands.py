@@ -95,7 +95,7 @@ def test_query_prints_no_more_rows_than_asked_for_in_a_table(loaded: Settings) -
         ("DELETE FROM lake.staging.orders", 2, "`query` only asks, and DELETE does more."),
         ("COPY (SELECT 1) TO 'x.csv'", 2, "COPY does more"),
         ("ATTACH 'x.db' AS x", 2, "ATTACH does more"),
-        ("FROM ducklake_expire_snapshots('lake', versions => [1])", 1, "read-only"),
+        ("FROM ducklake_expire_snapshots('lake', versions => [1])", 2, "only asks"),
         ("SELECT 1; SELECT 2", 2, "one statement, not 2"),
         ("", 2, "one statement, not 0"),
     ],
@@ -256,3 +256,38 @@ def test_a_month_means_its_first_or_last_day() -> None:
     assert parse_day("--to", "2026-02") == date(2026, 2, 28)
     assert parse_day("--to", "2026-12") == date(2026, 12, 31)
     assert parse_day("--to", None) is None
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO '{file}'",
+        "explain (analyze) copy (select 1) to '{file}'",
+        "SELECT * FROM ducklake_cleanup_old_files('lake', cleanup_all => true)",
+        "EXPLAIN ANALYZE /* SELECT */ COPY (SELECT 1) TO '{file}'",
+    ],
+)
+def test_query_refuses_what_asks_by_its_looks_alone(loaded: Settings, tmp_path: Path, sql: str) -> None:
+    result = data_platform("query", sql.format(file=tmp_path / "x.csv"))
+    assert result.exit_code == 2 and "only asks" in result.stderr
+    assert not (tmp_path / "x.csv").exists()
+    assert data_platform("query", "EXPLAIN ANALYZE SELECT 'ducklake_cleanup_old_files(' AS said").exit_code == 0
+
+
+def test_an_empty_catalog_file_is_damaged_and_not_read_only(loaded: Settings) -> None:
+    get_lake().close()
+    (loaded.lake_dir / "catalog.sqlite").write_bytes(b"")
+    result = data_platform("query", "SELECT 1")
+    assert result.exit_code == 1 and "is damaged or is no catalog" in result.stderr
+
+
+def test_a_day_that_no_partition_reaches_is_refused() -> None:
+    with pytest.raises(UsageError, match="is after 2999-12-31"):
+        parse_day("--to", "9999-12-31")
+
+
+def test_an_argument_that_is_no_text_is_one_message() -> None:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "data-platform", b"query", b"SELECT '\xff'"], capture_output=True
+    )
+    assert done.returncode == 2 and b"is not text" in done.stderr and b"Traceback" not in done.stderr

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from statistics import median
 
 import pytest
 
@@ -42,8 +41,10 @@ def test_the_definitions_cost_at_most_1_3_times_the_libraries_they_stand_on(home
     codes = {"ours": "import data_platform.definitions", "theirs": "import dagster, dagster_dbt, duckdb, pandera.ibis"}
     for code in codes.values():  # dbt's project is parsed once per change, and modules are compiled once
         _cpu_seconds(code, environment)
-    spent = {name: [_cpu_seconds(code, environment) for _ in range(3)] for name, code in codes.items()}
-    assert median(spent["ours"]) <= 1.3 * median(spent["theirs"]), spent
+    turns = [{name: _cpu_seconds(code, environment) for name, code in codes.items()} for _ in range(4)]
+    # The least of a few turns: a cold cache or a busy sibling core costs seconds that are nobody's.
+    spent = {name: min(turn[name] for turn in turns) for name in codes}
+    assert spent["ours"] <= 1.3 * spent["theirs"], turns
 
 
 def _cpu_seconds(code: str, environment: dict[str, str]) -> float:

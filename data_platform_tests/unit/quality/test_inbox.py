@@ -167,6 +167,7 @@ def test_the_summary_counts_by_rule_and_status(lake, land):
         ("email = y.email FROM lake.staging.customers AS y", "cannot be read as"),
         ("email = 'x' RETURNING email", "cannot be read as"),
         ("email = 'x'; DROP TABLE t", "cannot be read as"),
+        ("email = 'x', email = 'y'", "gives `email` twice"),
     ],
 )
 def test_what_is_no_assignment_is_refused(given, said):
@@ -182,12 +183,22 @@ def test_an_expression_that_cannot_be_evaluated_is_refused_with_the_engines_word
         decide.propose(con, Pick(CUSTOMERS, record=3), {"email": "lower(emial)"})
     with lake.connect() as con, pytest.raises(UsageError) as caught:
         decide.propose(con, Pick(CUSTOMERS, record=3), {"email": "cast(email as integer)"})
-    assert "Could not convert string '…'" in str(caught.value), "the value is personal"
+    assert "Conversion Error on a value of some row" in str(caught.value), "the value is personal"
+    with lake.connect() as con, pytest.raises(UsageError) as caught:
+        decide.propose(con, Pick(CUSTOMERS, record=3), {"email": "error(email)"})
+    assert "nobody" not in str(caught.value)
+
+
+def test_what_an_expression_takes_from_personal_data_is_masked(lake, land):
+    _customers(lake, land)
+    with lake.connect() as con:
+        found = decide.propose(con, Pick(CUSTOMERS, record=4), {"country_code": "upper(email)"})
+    assert found.examples[0]["country_code, after"] == "A*** (15 characters)"
 
 
 def test_what_the_engine_says_of_a_value_is_masked(lake, land):
     _customers(lake, land)
-    with lake.connect() as con, pytest.raises(UsageError, match="Could not convert") as caught:
+    with lake.connect() as con, pytest.raises(UsageError, match="Conversion Error on a value of some row") as caught:
         decide.propose(con, Pick(CUSTOMERS, record=3), {"email": "CAST(email AS INTEGER)"})
     assert "nobody" not in str(caught.value)
 
