@@ -173,6 +173,11 @@ def _null_and_threshold(contract: Contract, rule: Rule) -> None:
     limit = rule.threshold
     steps = [("warn", limit.warn_above), ("alert", limit.alert_above), ("fail", limit.fail_above)]
     stated = [(what, above) for what, above in steps if above is not None]
+    negative = next(((what, above) for what, above in stated if above < 0), None)
+    if negative:
+        raise ContractError(
+            f"{where} is to {negative[0]} above {negative[1]} rows.", fix="state a number of rows, or a share below 1"
+        )
     for (mild, low), (hard, high) in pairwise(stated):
         if low > high and (low < 1) == (high < 1):
             raise ContractError(f"{where} is to {hard} above {high} and to {mild} above {low}.", fix="swap the two")

@@ -69,6 +69,7 @@ def _judge(_frame: Any) -> Any: ...
         ({"thresholds": {"as_usual": Threshold(warn_above=2)}}, "`as_usual` is about a partition, and a threshold"),
         ({"measures": (m.row_count(at_least=1),), "thresholds": {"row_count": Threshold(fail_above=2)}}, "`row_count` is"),
         ({"thresholds": {"weight_g.gt": Threshold(warn_above=9, fail_above=5)}}, "fail above 5 and to warn above 9"),
+        ({"thresholds": {"weight_g.gt": Threshold(fail_above=-1)}}, "fail above -1 rows"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused_where_it_is_declared(stated: dict[str, Any], said: str) -> None:
