@@ -23,6 +23,7 @@ from data_platform.quality.compiler import typed_value
 
 SAMPLE_ROWS = 500_000
 FEW_VALUES = 20
+MOST_COLUMNS = 500  # each is asked some sixty questions
 SHOWN_VALUES = 2_000
 COMMAS = ("DECIMAL(18,2)", "DOUBLE")  # kinds that may be written with a decimal comma; their facts are under `kind,`
 KINDS = ("BIGINT", "DECIMAL(18,2)", "DOUBLE", "DATE", "TIMESTAMP", "BOOLEAN")
@@ -102,6 +103,11 @@ def open_sample(con: duckdb.DuckDBPyConnection, path: Path) -> File:
 
 
 def _refuse_names(file: File) -> None:
+    if len(file.header) > MOST_COLUMNS:
+        raise UsageError(
+            f"`{file.path.name}` has {len(file.header):,} columns; a contract is drafted for at most {MOST_COLUMNS}.",
+            fix="cut the sample to the columns that are needed",
+        )
     names = [name.lower() for name in file.header]
     for name in file.header:
         if not name.strip() or not name.isprintable() or '"' in name:

@@ -221,6 +221,7 @@ def test_awkward_names_are_given_a_plain_one_and_keep_their_source(con, tmp_path
     [
         ("a.csv", "x,y\n", "has no rows"), ("a.csv", "x,X\n1,2\n", "two columns named"), ("a.csv", "x,\n1,2\n", "column named"),
         ("a.xlsx", "x", "no kind"), ("a.parquet", "x", "cannot be read"), ("a.jsonl", "[1]\n", "no line that is a JSON object"),
+        ("a.csv", ",".join(f"c{n}" for n in range(600)) + "\n", "600 columns"),
         ("a.csv", "_file\n1\n", "keep for themselves"), ("a.csv", "", "has no"),
         ("a.csv", "x,y\n\0,\1\n", "is not text"), ("a.csv", f"x,y\n{'z' * 3_000_000},1\n", "none of its records can be read"),
     ],
