@@ -171,9 +171,13 @@ def _examples(con: duckdb.DuckDBPyConnection, contract: Contract, sets: Mapping[
 
 
 def _read_pii(contract: Contract, sql: str) -> str | None:
-    """The kind of personal data that an expression reads, if it reads any."""
-    read = {column.name for column in sqlglot.parse_one(sql, dialect="duckdb").find_all(exp.Column)}
-    return next((column.pii for column in contract.columns.values() if column.pii and column.name in read), None)
+    """A kind of personal data where an expression may read some: it names such a column, in any case of letters, or
+    anything that is none of the contract's other columns, such as `COLUMNS(…)`."""
+    kinds = [column.pii for column in contract.columns.values() if column.pii]
+    harmless = {column.name.lower() for column in contract.columns.values() if not column.pii}
+    parsed = sqlglot.parse_one(sql, dialect="duckdb")
+    read = {column.name.lower() for column in parsed.find_all(exp.Column)}
+    return kinds[0] if kinds and (read - harmless or parsed.find(exp.Star, exp.Columns)) else None
 
 
 def fix(lake: Lake, con: duckdb.DuckDBPyConnection, pick: Pick, sets: Mapping[str, str], reason: str) -> Action:

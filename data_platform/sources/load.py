@@ -240,10 +240,7 @@ def _split(job: Job, keys: Sequence[str]) -> Iterator[list[Ready]]:
 
 def _stage(job: Job, relation: str, where: str = "true") -> tuple[dict[str, Sequence[Any]], list[StagedFile]]:
     """The facts of each partition in the relation, which has the partition columns, and the files of those asked for."""
-    for trial in retrying():
-        with trial:
-            return _stage_once(job, relation, where)
-    raise AssertionError("unreachable")
+    return retrying()(_stage_once, job, relation, where)
 
 
 def _stage_once(job: Job, relation: str, where: str) -> tuple[dict[str, Sequence[Any]], list[StagedFile]]:

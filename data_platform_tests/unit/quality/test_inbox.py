@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from data_platform.cli.inbox import _beside
 from data_platform.contracts.model import Contract
 from data_platform.contracts.registry import contract
 from data_platform.errors import UsageError
@@ -189,11 +190,17 @@ def test_an_expression_that_cannot_be_evaluated_is_refused_with_the_engines_word
     assert "nobody" not in str(caught.value)
 
 
-def test_what_an_expression_takes_from_personal_data_is_masked(lake, land):
+@pytest.mark.parametrize("sql", ["upper(email)", "upper(EMAIL)", "concat_ws(',', COLUMNS('email'))"])
+def test_what_an_expression_takes_from_personal_data_is_masked(lake, land, sql):
     _customers(lake, land)
     with lake.connect() as con:
-        found = decide.propose(con, Pick(CUSTOMERS, record=4), {"country_code": "upper(email)"})
-    assert found.examples[0]["country_code, after"] == "A*** (15 characters)"
+        found = decide.propose(con, Pick(CUSTOMERS, record=4), {"country_code": sql})
+    assert found.examples[0]["country_code, after"].lower() == "a*** (15 characters)"
+
+
+def test_a_column_of_the_row_that_is_named_like_one_of_the_inbox_says_so():
+    shown = _beside({"status": "open", "why": "x", "row": {"status": "lost", "order_id": "1"}})
+    assert shown == {"status": "open", "why": "x", "status (row)": "lost", "order_id": "1"}
 
 
 def test_what_the_engine_says_of_a_value_is_masked(lake, land):
