@@ -44,8 +44,8 @@ _one_at_a_time = threading.RLock()
 
 @dataclass(frozen=True)
 class Candidates:
-    """What a build left behind: the DuckDB file with one table per built model in its schema `main`, and for each
-    model that was not built the cause. `built` is in topological order."""
+    """What a build left behind: the DuckDB file with one relation per built model in its schema `main` (views on Parquet
+    files beside it), and for each model that was not built the cause. `built` is in topological order."""
 
     path: Path
     built: tuple[str, ...]
