@@ -97,7 +97,7 @@ def is_lost(said: str) -> bool:
 def translate(error: duckdb.Error | OSError, place: Path | str) -> PlatformError:
     """The platform's error for one of DuckDB's or the system's; `place` is the folder or catalog concerned."""
     found = _translated(error, place)
-    found.transient = may_pass(error)
+    found.transient = found.transient or may_pass(error)
     return found
 
 
@@ -133,9 +133,11 @@ def _translated(error: duckdb.Error | OSError, place: Path | str) -> PlatformErr
             f"The catalog `{place}` is damaged or is no catalog of a lake.", fix="restore it from a backup"
         )
     if "disk i/o error" in said or "unable to open database file" in said:
+        # SQLite says so too when another connection rolls up the log beneath it.
         return StorageError(
-            f"`{place}` could not be read or written.", fix="check the disk, and that the folder is there"
-        )
+            f"`{place}` could not be read or written.", fix="check the disk, and that the folder is there",
+            transient="disk i/o error" in said,
+        )  # fmt: skip
     if any(word in said for word in _UNREACHABLE):
         return CatalogError(
             f"The catalog `{place}` cannot be reached: {_cause(error)}",

@@ -94,10 +94,8 @@ def screen(
     follow; those that were not begun when somebody asked to stop have no outcome. Never raises for a bad partition, only
     for a bad contract."""
     judging = Judge.of(contract)
-    with lake.connect() as con:
-        ensure_tables(lake, con, contract)
-        job = Job(lake, con, judging, run_id, recording(con, contract, run_id))
-        job.look_up(keys)
+    with retrying()(lake.connect) as con:
+        job = _prepared(lake, con, judging, keys, run_id)
         outcomes: dict[str, Outcome] = {}
         for key in keys:
             if key not in job.read:
@@ -110,6 +108,19 @@ def screen(
             _keep(outcomes, _screen_chunk(job, chunk), on_done)
     others = sorted(set(outcomes) - set(keys))
     return [outcomes[key] for key in (*keys, *others) if key in outcomes]
+
+
+def _prepared(
+    lake: Lake, con: duckdb.DuckDBPyConnection, judging: Judge, keys: Sequence[str], run_id: str
+) -> Job:  # fmt: skip
+    """The job, its tables made and its keys looked up, once the catalog can be read."""
+    for trial in retrying():
+        with trial, storage_errors(lake.attachment.place):
+            ensure_tables(lake, con, judging.contract)
+            job = Job(lake, con, judging, run_id, recording(con, judging.contract, run_id))
+            job.look_up(keys)
+            return job
+    raise AssertionError("unreachable")
 
 
 def ensure_tables(lake: Lake, con: duckdb.DuckDBPyConnection, contract: Contract) -> None:

@@ -133,7 +133,7 @@ def _job(lake: Lake, feed: Feed, run_id: str) -> Iterator[Job]:
     staging, raw = contract_of(feed.contract), contract_of(feed.raw)
     types = {dimension.column: dimension.duckdb_type for dimension in raw.partition.dimensions}
     columns = {column.source: column.duckdb_type for column in raw.columns.values()}
-    lake.ensure_table(None, raw.name, columns | types, raw.partition.columns)
+    retrying()(lake.ensure_table, None, raw.name, columns | types, raw.partition.columns)
     scratch = lake.settings.home / "tmp"
     with storage_errors(scratch):
         scratch.mkdir(parents=True, exist_ok=True)

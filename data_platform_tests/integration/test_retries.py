@@ -10,12 +10,15 @@ from datetime import date
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import duckdb
 import psycopg2
 import pytest
 
+from data_platform.contracts.registry import contract
 from data_platform.lake import points, retrying
 from data_platform.lake.lake import Lake, Slice
 from data_platform.lake.outcomes import LoadRecord
+from data_platform.quality import screening
 from data_platform.settings import load_settings
 
 pytestmark = pytest.mark.postgres
@@ -81,6 +84,23 @@ def test_sessions_that_the_server_ends_cost_a_try_and_no_row(home, url, listenin
     put(lake, 2)
     assert times == [point]
     assert found(lake) == ([(2,)], 2, 2)
+    lake.close()
+
+
+def test_a_catalog_that_cannot_be_read_for_a_moment_costs_a_screening_a_try(home, monkeypatch):
+    # A real moment of this kind cannot be had on demand: SQLite says so when its log is rolled up beneath a reader.
+    words, real = ["disk I/O error"], screening.latest_loads
+
+    def latest_loads(*arguments, **keywords):
+        if words:
+            raise duckdb.IOException(words.pop())
+        return real(*arguments, **keywords)
+
+    monkeypatch.setattr(screening, "latest_loads", latest_loads)
+    lake = Lake(load_settings(home=home))
+    (outcome,) = screening.screen(lake, contract("staging.events"), [str(DAY)], "run")
+    assert not words
+    assert "has no committed load" in outcome.load.error
     lake.close()
 
 
