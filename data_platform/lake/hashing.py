@@ -26,8 +26,9 @@ _NEVER_WITH_CONTROLS = (
 )
 
 
-def content_hash_sql(columns: Mapping[str, str]) -> str:
-    """An aggregate expression (VARCHAR, 32 hex digits) over rows with these columns (name → DuckDB type).
+def content_hash_sql(columns: Mapping[str, str], where: str = "true") -> str:
+    """An aggregate expression (VARCHAR, 32 hex digits) over rows with these columns (name → DuckDB type), those alone for
+    which `where` holds.
 
     Each row is written as text, column by column in order of name, so that NULL, an empty text and neighbouring values
     cannot be mistaken for each other; the md5 numbers of all rows are summed, which no order changes and which counts
@@ -37,8 +38,9 @@ def content_hash_sql(columns: Mapping[str, str]) -> str:
     # One md5 per row: the engine computes an expression that stands twice once, and not md5_number_lower and _upper.
     number = f"md5_number({_row_text(ordered, columns)})"
     lower, upper = f"({number} >> 64)::UBIGINT", f"({number} & {(1 << 64) - 1}::UHUGEINT)::UBIGINT"
-    sums = f"coalesce(sum({lower}), 0)::VARCHAR, '/', coalesce(sum({upper}), 0)::VARCHAR"
-    return f"md5(concat({text(schema)}, '/', count(*)::VARCHAR, '/', {sums}))"
+    only = f" FILTER (WHERE {where})" if where != "true" else ""
+    sums = f"coalesce(sum({lower}){only}, 0)::VARCHAR, '/', coalesce(sum({upper}){only}, 0)::VARCHAR"
+    return f"md5(concat({text(schema)}, '/', (count(*){only})::VARCHAR, '/', {sums}))"
 
 
 def _row_text(ordered: Sequence[str], columns: Mapping[str, str]) -> str:

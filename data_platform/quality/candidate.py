@@ -20,8 +20,10 @@ from data_platform.quality.parents import lookups
 from data_platform.quality.python_rules import judge_in_python
 from data_platform.quality.raw_rows import in_partitions
 
-KEYS_AT_ONCE = 6_000_000
-"""Distinct keys that one pass holds: some 40 bytes each, and what a pass more costs is a scan of the key alone."""
+MOST_KEYS_AT_ONCE = 20_000_000
+BYTES_PER_KEY = 320
+"""Distinct keys that one pass holds: some 80 bytes each, in a quarter of the engine's memory; what a pass more costs is a
+scan of the key alone."""
 
 
 def judge_rows(
@@ -40,6 +42,11 @@ def judge_rows(
     kind = "TABLE" if judging.in_steps else "VIEW"
     con.execute(f"CREATE TEMP {kind} judged AS {_judged_sql(judging, taken)}")
     judge_in_python(con, contract, judging.rules)
+
+
+def _keys_at_once(con: duckdb.DuckDBPyConnection) -> int:
+    (memory,) = con.execute("SELECT parse_formatted_bytes(current_setting('memory_limit'))").fetchone() or (0,)
+    return max(1, min(MOST_KEYS_AT_ONCE, int(memory) // BYTES_PER_KEY))
 
 
 def _drop(con: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -74,7 +81,7 @@ def _find_taken(con: duckdb.DuckDBPyConnection, contract: Contract, building: Se
     own = contract.partition.columns if contract.key.scope == "partition" else ()
     key = tuple(dict.fromkeys((*own, *contract.key.columns)))
     (rows,) = con.execute("SELECT count(*) FROM candidate_rows").fetchone() or (0,)
-    passes = rows // KEYS_AT_ONCE + 1
+    passes = rows // _keys_at_once(con) + 1
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE taken AS SELECT {names(key)}, true AS _taken FROM candidate_rows LIMIT 0"
     )

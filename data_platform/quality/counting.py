@@ -18,6 +18,8 @@ from data_platform.quality.measures import measure_sql, measured
 NOTHING: Sequence[Any] = (None, None, None, "")
 """The facts of a partition without accepted rows: first and last event time, business days, content hash."""
 
+ACCEPTED = "_fate = 'accepted'"
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -52,9 +54,18 @@ def counts(con: duckdb.DuckDBPyConnection, judging: Judge, *, measures: bool = T
     return {key: Counts.of(judging.contract, row, rules) for key, row in found.items()}
 
 
-def facts_of(con: duckdb.DuckDBPyConnection, contract: Contract) -> dict[str, Sequence[Any]]:
-    """First and last event time, business days touched and content hash of the accepted rows, by partition key."""
-    return _per_partition(con, contract, _facts_sql(contract))
+def counts_and_facts(con: duckdb.DuckDBPyConnection, judging: Judge) -> dict[str, tuple[Counts, Sequence[Any]]]:
+    """The counts, and first and last event time, business days touched and content hash of the accepted rows, in one
+    scan; by partition key."""
+    rules = [name for name, _ in judging.bits()]
+    facts, parents = _facts_sql(judging.contract)
+    found = _per_partition(con, judging.contract, _counts_sql(judging, measures=True, first=facts, joins=parents))
+    width = len(NOTHING)
+    return {
+        key: (counted, row[:width] if counted.accepted else NOTHING)
+        for key, row in found.items()
+        for counted in [Counts.of(judging.contract, row[width:], rules)]
+    }
 
 
 def _per_partition(con: duckdb.DuckDBPyConnection, contract: Contract, sql: str) -> dict[str, Sequence[Any]]:
@@ -65,8 +76,8 @@ def _per_partition(con: duckdb.DuckDBPyConnection, contract: Contract, sql: str)
     return {contract.partition.key(dict(zip(by, row[:width], strict=False))): row[width:] for row in rows}
 
 
-def _counts_sql(judging: Judge, measures: bool) -> str:
-    rules, kept, left = judging.rules, "_fate = 'accepted'", "_fate <> 'quarantined'"
+def _counts_sql(judging: Judge, measures: bool, first: str = "", joins: str = "") -> str:
+    rules, kept, left = judging.rules, ACCEPTED, "_fate <> 'quarantined'"
     late = sum(1 << rule.bit for rule in rules if rule.rule.kind == "late")
     # A row that is set aside is not flagged or warned of as well.
     milder = {rule.rule.name for rule in rules if rule.rule.action in ("flag", "warn")}
@@ -75,28 +86,32 @@ def _counts_sql(judging: Judge, measures: bool) -> str:
         for name, bit in judging.bits()
     )
     return f"""
-        SELECT {_lead(judging.contract)}, count_if({kept}), count_if(_fate = 'quarantined'), count_if(_fate = 'merged'),
+        SELECT {_lead(judging.contract)}, {first} count_if({kept}), count_if(_fate = 'quarantined'), count_if(_fate = 'merged'),
             count_if({kept} AND _broken & {mask_of(rules, "flag")} <> 0), count_if({kept} AND _broken & {mask_of(rules, "warn")} <> 0),
             count_if({kept} AND _broken & {late} <> 0),
             count_if(_fate = 'quarantined' AND {status_sql(judging)} = 'held'), count(_discarded){by_rule}
             {f", {measure_sql(judging.contract, kept)}" if measures else ""}
-        FROM routed GROUP BY ALL"""
+        FROM routed {joins} GROUP BY {", ".join(str(n + 1) for n in range(len(judging.contract.partition.columns) or 1))}"""
 
 
-def _facts_sql(contract: Contract) -> str:
+def _facts_sql(contract: Contract) -> tuple[str, str]:
+    """The columns, each with its comma, and the joins that they need."""
     at = ident(contract.event_time) if contract.event_time else "NULL::TIMESTAMP"
     days, parents = _touched_days(contract)
     types = {column.name: column.duckdb_type for column in contract.columns.values()}
-    return f"""
-        SELECT {_lead(contract)}, min({at})::TIMESTAMP, max({at})::TIMESTAMP, {days}, {content_hash_sql(types)}
-        FROM routed {parents} WHERE _fate = 'accepted' GROUP BY {", ".join(str(n + 1) for n in range(len(contract.partition.columns) or 1))}"""
+    only = f"FILTER (WHERE {ACCEPTED})"
+    columns = (
+        f"(min({at}) {only})::TIMESTAMP, (max({at}) {only})::TIMESTAMP, {days}, {content_hash_sql(types, ACCEPTED)},"
+    )
+    return columns, parents
 
 
 def _touched_days(contract: Contract) -> tuple[str, str]:
     """SQL for the business days that a partition changes, and the joins it needs: the days of its own rows, and of
     the rows they refer to where a foreign key says so."""
     own = f"{ident(contract.business_time)}::DATE" if contract.business_time else "NULL::DATE"
-    lists, joins = [f"list(DISTINCT {own})"], ""
+    only = f"FILTER (WHERE {ACCEPTED})"
+    lists, joins = [f"list(DISTINCT {own}) {only}"], ""
     for number, fk in enumerate(contract.foreign_keys):
         if fk.touches:
             joins += f""" LEFT JOIN (
@@ -104,7 +119,7 @@ def _touched_days(contract: Contract) -> tuple[str, str]:
                 FROM {table_name(fk.references).sql}
                 WHERE {ident(fk.to)} IN (SELECT {ident(fk.column)} FROM routed) GROUP BY 1
             ) ON routed.{ident(fk.column)} = _parent_{number}"""
-            lists.append(f"list(DISTINCT _touched_{number})")
+            lists.append(f"list(DISTINCT _touched_{number}) {only}")
     return f"list_sort(list_distinct(flatten([{', '.join(lists)}])))", joins
 
 

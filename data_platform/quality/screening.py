@@ -33,7 +33,7 @@ from data_platform.lake.storage import storage_errors
 from data_platform.quality.aside import QUARANTINE_COLUMNS, quarantine_sql
 from data_platform.quality.bands import History
 from data_platform.quality.compiler import Judge
-from data_platform.quality.counting import NOTHING, Counts, counts, facts_of
+from data_platform.quality.counting import NOTHING, Counts, counts_and_facts
 from data_platform.quality.judging import chunks, judge
 from data_platform.quality.keys import drop_drafted, keep_drafted, later_holders
 from data_platform.quality.measures import history_of, verdicts
@@ -303,20 +303,18 @@ def _commit(job: Job, draft: Draft, seen: int, inputs: Inputs) -> None:
 def _count(draft: Draft, keys: Sequence[str], started: float) -> list[Outcome]:
     """Counts fates and rules per partition out of `routed`, and judges the counts."""
     job = draft.job
-    counted, facts = counts(job.con, job.judging), facts_of(job.con, job.contract)
+    counted = counts_and_facts(job.con, job.judging)
     shown = samples(job.con, job.contract, job.judging.bits())
     seconds = (time.monotonic() - started) / len(keys)
     history = history_of(job.con, job.contract, [*draft.outcomes, *keys])
     for key, outcome in draft.outcomes.items():
         history.add(key, outcome.load.measures)
     sums = raw_sums(job.con, job.contract, job.values(keys))
-    found = []
-    for key in sorted(keys):
-        own = counted.get(key) or Counts.of(job.contract, None, [name for name, _ in job.judging.bits()])
-        found.append(
-            _outcome(job, key, own, facts.get(key, NOTHING), shown.get(key, {}), history, seconds, sums.get(key, {}))
-        )
-    return found
+    empty = Counts.of(job.contract, None, [name for name, _ in job.judging.bits()]), NOTHING
+    return [
+        _outcome(job, key, *counted.get(key, empty), shown.get(key, {}), history, seconds, sums.get(key, {}))
+        for key in sorted(keys)
+    ]
 
 
 def _outcome(
