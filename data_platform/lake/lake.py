@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import duckdb
@@ -33,19 +34,22 @@ from data_platform.settings import Settings, get_settings
 __all__ = ["Audit", "Lake", "Slice", "StagedFile", "get_lake", "slices_of"]
 log = logging.getLogger(__name__)
 ATTEMPTS = 10
+# DuckLake keeps what it read of every snapshot for as long as it is attached, a quarter of a MiB per commit.
+CONNECTIONS_PER_ENGINE = 2_000
 _of_the_parent: list[dict[bool, duckdb.DuckDBPyConnection]] = []
 
 
 class Lake:
     """One lake, as the settings name it. Cheap to make; opens nothing until it is used. Safe for threads.
 
-    A process has one engine per lake (checking the extensions' signatures takes 0.5 s), and connections are cursors
-    of it: they share its memory limit and attached databases, so scratch belongs into TEMP tables."""
+    A process has one engine per lake (checking the extensions' signatures takes 0.5 s), a new one now and then, and
+    connections are cursors of it: they share its memory limit and attached databases, so scratch belongs into TEMP tables."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.attachment: Attachment = attachment(settings)
         self._engines: dict[bool, duckdb.DuckDBPyConnection] = {}
+        self._given: Counter[bool] = Counter()
         self._pid = os.getpid()
         self._lock = threading.RLock()
 
@@ -73,8 +77,12 @@ class Lake:
                 # An engine's threads do not survive a fork, and to free it would wait for them.
                 _of_the_parent.append(self._engines)
                 self._engines, self._pid = {}, os.getpid()
+            if self._given[read_only] >= CONNECTIONS_PER_ENGINE:
+                self._engines.pop(read_only, None)  # it lives on in its connections, and ends with the last
             if read_only not in self._engines:
                 self._engines[read_only] = self._open(read_only)
+                self._given[read_only] = 0
+            self._given[read_only] += 1
             connection = self._engines[read_only].cursor()
             # Standard output is for data; the setting is a connection's, not the engine's.
             connection.execute("SET enable_progress_bar = false")

@@ -1,0 +1,27 @@
+"""A long-lived process gets a new engine now and then, and nobody's connection notices."""
+
+from __future__ import annotations
+
+import duckdb
+import pytest
+
+from data_platform.lake import lake as lakes
+from data_platform.lake.lake import Lake
+
+
+def engine_of(con: duckdb.DuckDBPyConnection) -> set[str]:
+    """The databases that all connections of one engine see."""
+    return {name for (name,) in con.execute("SELECT database_name FROM duckdb_databases()").fetchall()}
+
+
+def test_an_engine_is_replaced_after_its_last_connection_is_given(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.close()
+    monkeypatch.setattr(lakes, "CONNECTIONS_PER_ENGINE", 2)
+    first = lake.connect()
+    first.execute("ATTACH ':memory:' AS mark")
+    first.execute("CREATE TEMP TABLE scratch AS SELECT 42 AS answer")
+    assert "mark" in engine_of(lake.connect())
+    assert "mark" not in engine_of(lake.connect())
+    assert first.execute("SELECT answer FROM scratch").fetchone() == (42,)
+    assert first.execute("SELECT count(*) >= 0 FROM lake.ops.loads").fetchone() == (True,)
+    first.close()
