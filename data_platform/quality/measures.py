@@ -87,8 +87,9 @@ def measured(contract: Contract, row: Sequence[float | None] | None) -> Values:
 
 
 def history_of(con: duckdb.DuckDBPyConnection, contract: Contract, without: Collection[str]) -> History:
-    """The measures of a table's committed partitions, but for these keys, which are about to be loaded again."""
-    loads = latest_loads(con, contract.name)
+    """The measures of a table's committed partitions, but for these keys, which are about to be loaded again. Nothing is
+    read when no rule compares with them."""
+    loads = latest_loads(con, contract.name) if _band(contract) else []
     kept = {load.partition_key: load.measures for load in loads if load.partition_key not in without}
     return History(kept, contract.partition)
 
@@ -101,8 +102,12 @@ def verdicts(contract: Contract, values: Values, history: History, key: str, rea
         for rule in contract.rules
         if rule.measure is not None and rule.measure.kind not in SOURCE_KINDS
     ]
-    band = next((rule for rule in contract.rules if rule.name == AS_USUAL), None)
+    band = _band(contract)
     return [*found, _usual(band, values, history, key)] if band else found
+
+
+def _band(contract: Contract) -> Rule | None:
+    return next((rule for rule in contract.rules if rule.name == AS_USUAL), None)
 
 
 def _bounds(rule: Rule, measure: Measure, values: Values, read: int) -> RuleResult:

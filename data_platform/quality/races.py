@@ -4,7 +4,7 @@ decisions that came in between. Asked before judging, and again inside the gate.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import duckdb
 
@@ -15,8 +15,6 @@ from data_platform.lake.sql import names, table_name
 from data_platform.quality.keys import holds_key
 from data_platform.quality.raw_rows import in_partitions
 
-Inputs = tuple[dict[str, str], int]
-"""See `inputs_of`."""
 KEY_RETRIES = 5
 """How often rows are judged again because another load came first."""
 
@@ -36,23 +34,23 @@ def refuse_taken_keys(
         raise KeyConflict(f"`{contract.name}`: a key was committed by another partition while this load was judged.")
 
 
-def inputs_of(con: duckdb.DuckDBPyConnection, contract: Contract) -> Inputs:
-    """What a screening reads besides other partitions of its table: the latest load of each raw partition, and how many
-    decisions there are."""
+def decisions(con: duckdb.DuckDBPyConnection, contract: Contract) -> int:
+    """How many decisions about records there are, those that were taken back too."""
+    row = con.execute("SELECT count(*) FROM lake.ops.patches WHERE asset = ?", [contract.name]).fetchone()
+    return int(row[0]) if row else 0
+
+
+def refuse_stale_inputs(
+    contract: Contract, read: Mapping[str, str], decided: int, con: duckdb.DuckDBPyConnection
+) -> None:
+    """Runs inside the gate: what was judged must not replace what came after. `read` is the raw load that was judged, by
+    partition key. Raises `KeyConflict`, as a lost race."""
     rows = con.execute(
         "SELECT partition_key, arg_max(load_id, snapshot_id) FROM lake.ops.loads "
         "WHERE asset = ? AND outcome = 'committed' GROUP BY 1", [f"raw.{contract.table}"],
     ).fetchall()  # fmt: skip
-    (decided,) = con.execute("SELECT count(*) FROM lake.ops.patches WHERE asset = ?", [contract.name]).fetchone() or (
-        0,
-    )
-    return dict(rows), int(decided)
-
-
-def refuse_stale_inputs(contract: Contract, keys: Sequence[str], seen: Inputs, con: duckdb.DuckDBPyConnection) -> None:
-    """Runs inside the gate: what was judged must not replace what came after. Raises `KeyConflict`, as a lost race."""
-    loads, decided = inputs_of(con, contract)
-    if decided != seen[1] or any(loads.get(key) != seen[0].get(key) for key in keys):
+    loads = dict(rows)
+    if decided != decisions(con, contract) or any(loads.get(key) != load for key, load in read.items()):
         raise KeyConflict(f"`{contract.name}`: a raw partition or a decision came in while this load was judged.")
 
 

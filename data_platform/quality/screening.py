@@ -26,7 +26,7 @@ from data_platform.lake.hashing import HASH_ALGORITHM
 from data_platform.lake.lake import Lake, Slice
 from data_platform.lake.ledger import latest_loads, utc_now
 from data_platform.lake.outcomes import LoadRecord, Outcome, kept
-from data_platform.lake.patches import has_patches, latest_patches
+from data_platform.lake.patches import latest_patches
 from data_platform.lake.retrying import retrying
 from data_platform.lake.sql import names, text
 from data_platform.lake.storage import storage_errors
@@ -39,9 +39,8 @@ from data_platform.quality.keys import drop_drafted, keep_drafted, later_holders
 from data_platform.quality.measures import history_of, verdicts
 from data_platform.quality.races import (
     KEY_RETRIES,
-    Inputs,
     committed_loads,
-    inputs_of,
+    decisions,
     refuse_stale_inputs,
     refuse_taken_keys,
 )
@@ -73,7 +72,10 @@ class Job:
     raw: dict[str, LoadRecord] = field(default_factory=dict)
 
     def look_up(self, keys: Sequence[str]) -> None:
-        """Fills `read` for these partitions, in their order, as far as raw has them."""
+        """Fills `read` for these partitions, in their order, as far as raw has them. What is judged of a partition is read
+        after this, or the commit is refused."""
+        if not keys:
+            return
         raw = {load.partition_key: load for load in latest_loads(self.con, f"raw.{self.contract.table}", keys=keys)}
         self.read.update({key: raw[key].rows_read for key in keys if key in raw})
         self.raw.update(raw)
@@ -193,12 +195,12 @@ def _attempt(job: Job, asked: list[str], unmoved: Collection[str]) -> tuple[list
     """Judges the partitions, and later ones that lose a key to them; commits them all, or names those that fail and
     commits none."""
     for attempt in range(KEY_RETRIES):
-        seen, inputs = committed_loads(job.con, job.contract), inputs_of(job.con, job.contract)
+        seen, decided = committed_loads(job.con, job.contract), decisions(job.con, job.contract)
         draft = Draft(job)
         try:
-            bad = _fill(draft, asked, unmoved)
+            bad = _fill(draft, asked, unmoved, decided)
             if not bad:
-                _commit(job, draft, seen, inputs)
+                _commit(job, draft, seen, decided)
                 return list(draft.outcomes.values()), []
         except KeyConflict:
             if attempt == KEY_RETRIES - 1:
@@ -211,16 +213,16 @@ def _attempt(job: Job, asked: list[str], unmoved: Collection[str]) -> tuple[list
     raise AssertionError("unreachable")
 
 
-def _fill(draft: Draft, asked: list[str], unmoved: Collection[str]) -> list[Outcome]:
+def _fill(draft: Draft, asked: list[str], unmoved: Collection[str], decided: int) -> list[Outcome]:
     """Judges and stages the partitions, and later ones that lose a key to them, some millions of rows at a time: a day
     may take keys from all that follow. Returns the outcomes that fail; with the first of them it ends."""
     job, contract = draft.job, draft.job.contract
     job.look_up(asked)
-    decided = latest_patches(contract.name) if has_patches(job.con, contract.name) else None
+    patches = latest_patches(contract.name) if decided else None
     todo, stay = list(asked), set(unmoved)
     while todo:
         started, keys = time.monotonic(), next(chunks({key: job.read[key] for key in todo}, CHUNK_PARTITIONS))
-        judge(job.con, job.judging, job.values(keys), decided, job.values(sorted(stay)), draft.values)
+        judge(job.con, job.judging, job.values(keys), patches, job.values(sorted(stay)), draft.values)
         later = [contract.partition.key(place) for place in later_holders(job.con, contract)]
         job.look_up(later)
         rawless = {key for key in later if key not in job.read}
@@ -287,14 +289,15 @@ def _staged(job: Job, keys: Sequence[str]) -> list[Slice]:
     return slices + job.lake.stage_slices(job.con, f"quarantine.{contract.table}", aside, places)
 
 
-def _commit(job: Job, draft: Draft, seen: int, inputs: Inputs) -> None:
-    contract, keys = job.contract, list(draft.outcomes)
+def _commit(job: Job, draft: Draft, seen: int, decided: int) -> None:
+    contract = job.contract
     slices = [part for parts in draft.slices.values() for part in parts]
     loads = [outcome.load for outcome in draft.outcomes.values()]
     whole_table = contract.key is not None and contract.key.scope == "table"
     # Inside the transaction the ledger holds our own loads too.
     check = partial(refuse_taken_keys, contract, draft.values, seen + len(loads)) if whole_table else None
-    fresh = partial(refuse_stale_inputs, contract, keys, inputs)
+    read = {key: job.raw[key].load_id for key in draft.outcomes}
+    fresh = partial(refuse_stale_inputs, contract, read, decided)
     # The commit removes the files itself when it fails, and knows when it cannot tell.
     draft.slices = {}
     job.lake.commit(slices, loads, check=both(fresh, check, job.record), message=f"screen {contract.name}")
