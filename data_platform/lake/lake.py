@@ -77,9 +77,8 @@ class Lake:
                 # An engine's threads do not survive a fork, and to free it would wait for them.
                 _of_the_parent.append(self._engines)
                 self._engines, self._pid = {}, os.getpid()
-            if self._given[read_only] >= CONNECTIONS_PER_ENGINE:
-                self._engines.pop(read_only, None)  # it lives on in its connections, and ends with the last
-            if read_only not in self._engines:
+            if read_only not in self._engines or self._given[read_only] >= CONNECTIONS_PER_ENGINE:
+                # One that is replaced lives on in its connections, and ends with the last.
                 self._engines[read_only] = self._open(read_only)
                 self._given[read_only] = 0
             self._given[read_only] += 1

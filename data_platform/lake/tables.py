@@ -9,6 +9,7 @@ import duckdb
 from data_platform.errors import LakeError
 from data_platform.lake import ledger
 from data_platform.lake.attach import Attachment
+from data_platform.lake.commit import rollback
 from data_platform.lake.gate import Gate
 from data_platform.lake.sql import LAYERS, TableName, ident, partition_column, type_name
 from data_platform.lake.staging import Shape, read_shape
@@ -91,7 +92,7 @@ def ensure(
             _build(con, table, shape, wanted)
             con.execute("COMMIT")
         except BaseException:
-            con.execute("ROLLBACK")
+            rollback(con)
             raise
 
 

@@ -202,6 +202,8 @@ def _attempt(job: Job, asked: list[str], unmoved: Collection[str]) -> tuple[list
             if not bad:
                 _commit(job, draft, seen, decided)
                 return list(draft.outcomes.values()), []
+            # What failed may have failed because its raw rows were replaced while they were judged.
+            refuse_stale_inputs(job.contract, _read_by(job, bad), decided, job.con)
         except KeyConflict:
             if attempt == KEY_RETRIES - 1:
                 raise
@@ -296,11 +298,15 @@ def _commit(job: Job, draft: Draft, seen: int, decided: int) -> None:
     whole_table = contract.key is not None and contract.key.scope == "table"
     # Inside the transaction the ledger holds our own loads too.
     check = partial(refuse_taken_keys, contract, draft.values, seen + len(loads)) if whole_table else None
-    read = {key: job.raw[key].load_id for key in draft.outcomes}
-    fresh = partial(refuse_stale_inputs, contract, read, decided)
+    fresh = partial(refuse_stale_inputs, contract, _read_by(job, list(draft.outcomes.values())), decided)
     # The commit removes the files itself when it fails, and knows when it cannot tell.
     draft.slices = {}
     job.lake.commit(slices, loads, check=both(fresh, check, job.record), message=f"screen {contract.name}")
+
+
+def _read_by(job: Job, outcomes: Sequence[Outcome]) -> dict[str, str]:
+    """The raw load that was judged, by partition key."""
+    return {outcome.partition_key: job.raw[outcome.partition_key].load_id for outcome in outcomes}
 
 
 def _count(draft: Draft, keys: Sequence[str], started: float) -> list[Outcome]:

@@ -94,3 +94,28 @@ def test_a_load_that_judged_before_the_other_committed_judges_again(tmp_path, mo
     outcome = screening.screen(lake, contract("staging.events"), [DAYS[1]], "run")[0]
     assert outcome.load.by_rule == {"key": 1}
     check_one_lost(lake)
+
+
+def test_a_raw_partition_that_was_replaced_while_it_was_judged_is_judged_again(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    lake = land(tmp_path / "home")
+    judge, replaced = screening.judge, []
+
+    def replace_raw(*args: Any) -> None:
+        """The day comes again with two events, after its one event was looked up."""
+        if not replaced:
+            replaced.append(True)
+            rows = [event(DAYS[0]), event(DAYS[0]) | {"event_id": "E000000000002"}]
+            pq.write_table(pa.Table.from_pylist(rows), tmp_path / "home/landing/shop/events" / f"{DAYS[0]}.parquet")
+            assert all(found.committed for found in load_raw(lake, feed_of("events"), [DAYS[0]], "other"))
+        judge(*args)
+
+    monkeypatch.setattr(screening, "judge", replace_raw)
+    (outcome,) = screening.screen(lake, contract("staging.events"), [DAYS[0]], "run")
+    assert outcome.committed and outcome.load.rows_accepted == 2
+    with lake.connect() as con:
+        assert con.execute("SELECT count(*) FROM lake.ops.loads WHERE outcome = 'failed'").fetchone() == (0,)

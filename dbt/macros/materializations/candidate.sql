@@ -7,7 +7,7 @@
     {%- do exceptions.raise_compiler_error("`" ~ this.identifier ~ "` has no enforced contract.") -%}
   {%- endif -%}
   {%- set relation = this.incorporate(type="view") -%}
-  {%- set file = var("build_file", "target/candidates") ~ "." ~ this.identifier ~ ".parquet" -%}
+  {%- set file = var("build_file", "candidates") ~ "." ~ this.identifier ~ ".parquet" -%}
   {{ run_hooks(pre_hooks) }}
   {% call statement("main") -%}
     {{ get_assert_columns_equivalent(sql) }}
@@ -17,7 +17,9 @@
         cast({{ adapter.quote(column.name) }} as {{ column.data_type }}) as {{ adapter.quote(column.name) }}
         {{- "," if not loop.last }}
       {%- endfor %}
-      from ({{ sql }}) as model_subq
+      from (
+        {{ sql }}
+      ) as model_subq
     ) to '{{ file | replace("'", "''") }}' (format parquet, compression snappy, dictionary_size_limit 1000)
   {%- endcall %}
   {% call statement("view") -%}
