@@ -55,5 +55,3 @@ class Plugin(BasePlugin):
         at = attachment(self.settings)
         equip(conn, at)
         conn.execute(at.sql(read_only=True, version=self.version))
-        # A candidate lives for seconds: finding the best compression of its texts costs more than writing and reading it.
-        conn.execute("SET disabled_compression_methods = 'fsst,dict_fsst,zstd'")

@@ -71,6 +71,12 @@ def has_patches(con: duckdb.DuckDBPyConnection, asset: str) -> bool:
     return con.execute("SELECT 1 FROM lake.ops.patches WHERE asset = ? LIMIT 1", [asset]).fetchone() is not None
 
 
+def count_patches(con: duckdb.DuckDBPyConnection, asset: str) -> int:
+    """How many patches of this table were recorded, those taken back too: another number tells of a new decision."""
+    row = con.execute("SELECT count(*) FROM lake.ops.patches WHERE asset = ?", [asset]).fetchone()
+    return int(row[0]) if row else 0
+
+
 def latest_patches(asset: str) -> str:
     """SQL for the patches that count: the latest of each record in its partition. Columns as `ops.patches` has them."""
     return (

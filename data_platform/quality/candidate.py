@@ -21,7 +21,7 @@ from data_platform.quality.python_rules import judge_in_python
 from data_platform.quality.raw_rows import in_partitions
 
 MOST_KEYS_AT_ONCE = 20_000_000
-BYTES_PER_KEY = 320
+MEMORY_PER_KEY = 4 * 80
 """Distinct keys that one pass holds: some 80 bytes each, in a quarter of the engine's memory; what a pass more costs is a
 scan of the key alone."""
 
@@ -46,7 +46,7 @@ def judge_rows(
 
 def _keys_at_once(con: duckdb.DuckDBPyConnection) -> int:
     (memory,) = con.execute("SELECT parse_formatted_bytes(current_setting('memory_limit'))").fetchone() or (0,)
-    return max(1, min(MOST_KEYS_AT_ONCE, int(memory) // BYTES_PER_KEY))
+    return max(1, min(MOST_KEYS_AT_ONCE, int(memory) // MEMORY_PER_KEY))
 
 
 def _drop(con: duckdb.DuckDBPyConnection, name: str) -> None:

@@ -11,6 +11,7 @@ import duckdb
 from data_platform.contracts.model import Contract
 from data_platform.contracts.partitioning import Values
 from data_platform.errors import KeyConflict
+from data_platform.lake.patches import count_patches
 from data_platform.lake.sql import names, table_name
 from data_platform.quality.keys import holds_key
 from data_platform.quality.raw_rows import in_partitions
@@ -34,23 +35,18 @@ def refuse_taken_keys(
         raise KeyConflict(f"`{contract.name}`: a key was committed by another partition while this load was judged.")
 
 
-def decisions(con: duckdb.DuckDBPyConnection, contract: Contract) -> int:
-    """How many decisions about records there are, those that were taken back too."""
-    row = con.execute("SELECT count(*) FROM lake.ops.patches WHERE asset = ?", [contract.name]).fetchone()
-    return int(row[0]) if row else 0
-
-
 def refuse_stale_inputs(
     contract: Contract, read: Mapping[str, str], decided: int, con: duckdb.DuckDBPyConnection
 ) -> None:
-    """Runs inside the gate: what was judged must not replace what came after. `read` is the raw load that was judged, by
-    partition key. Raises `KeyConflict`, as a lost race."""
+    """Runs inside the gate: what was judged must not replace what came after; and before a failure is recorded, which may
+    have its cause there. `read` is the raw load that was judged, by partition key, `decided` the number of patches.
+    Raises `KeyConflict`, as a lost race."""
     rows = con.execute(
         "SELECT partition_key, arg_max(load_id, snapshot_id) FROM lake.ops.loads "
         "WHERE asset = ? AND outcome = 'committed' GROUP BY 1", [f"raw.{contract.table}"],
     ).fetchall()  # fmt: skip
     loads = dict(rows)
-    if decided != decisions(con, contract) or any(loads.get(key) != load for key, load in read.items()):
+    if decided != count_patches(con, contract.name) or any(loads.get(key) != load for key, load in read.items()):
         raise KeyConflict(f"`{contract.name}`: a raw partition or a decision came in while this load was judged.")
 
 

@@ -26,7 +26,7 @@ from data_platform.lake.hashing import HASH_ALGORITHM
 from data_platform.lake.lake import Lake, Slice
 from data_platform.lake.ledger import latest_loads, utc_now
 from data_platform.lake.outcomes import LoadRecord, Outcome, kept
-from data_platform.lake.patches import latest_patches
+from data_platform.lake.patches import count_patches, latest_patches
 from data_platform.lake.retrying import retrying
 from data_platform.lake.sql import names, text
 from data_platform.lake.storage import storage_errors
@@ -40,7 +40,6 @@ from data_platform.quality.measures import history_of, verdicts
 from data_platform.quality.races import (
     KEY_RETRIES,
     committed_loads,
-    decisions,
     refuse_stale_inputs,
     refuse_taken_keys,
 )
@@ -195,7 +194,7 @@ def _attempt(job: Job, asked: list[str], unmoved: Collection[str]) -> tuple[list
     """Judges the partitions, and later ones that lose a key to them; commits them all, or names those that fail and
     commits none."""
     for attempt in range(KEY_RETRIES):
-        seen, decided = committed_loads(job.con, job.contract), decisions(job.con, job.contract)
+        seen, decided = committed_loads(job.con, job.contract), count_patches(job.con, job.contract.name)
         draft = Draft(job)
         try:
             bad = _fill(draft, asked, unmoved, decided)
@@ -203,7 +202,9 @@ def _attempt(job: Job, asked: list[str], unmoved: Collection[str]) -> tuple[list
                 _commit(job, draft, seen, decided)
                 return list(draft.outcomes.values()), []
             # What failed may have failed because its raw rows were replaced while they were judged.
-            refuse_stale_inputs(job.contract, _read_by(job, bad), decided, job.con)
+            refuse_stale_inputs(
+                job.contract, _judged_loads(job, [outcome.partition_key for outcome in bad]), decided, job.con
+            )
         except KeyConflict:
             if attempt == KEY_RETRIES - 1:
                 raise
@@ -298,15 +299,15 @@ def _commit(job: Job, draft: Draft, seen: int, decided: int) -> None:
     whole_table = contract.key is not None and contract.key.scope == "table"
     # Inside the transaction the ledger holds our own loads too.
     check = partial(refuse_taken_keys, contract, draft.values, seen + len(loads)) if whole_table else None
-    fresh = partial(refuse_stale_inputs, contract, _read_by(job, list(draft.outcomes.values())), decided)
+    fresh = partial(refuse_stale_inputs, contract, _judged_loads(job, draft.outcomes), decided)
     # The commit removes the files itself when it fails, and knows when it cannot tell.
     draft.slices = {}
     job.lake.commit(slices, loads, check=both(fresh, check, job.record), message=f"screen {contract.name}")
 
 
-def _read_by(job: Job, outcomes: Sequence[Outcome]) -> dict[str, str]:
-    """The raw load that was judged, by partition key."""
-    return {outcome.partition_key: job.raw[outcome.partition_key].load_id for outcome in outcomes}
+def _judged_loads(job: Job, keys: Collection[str]) -> dict[str, str]:
+    """The id of the raw load that was judged, by partition key."""
+    return {key: job.raw[key].load_id for key in keys}
 
 
 def _count(draft: Draft, keys: Sequence[str], started: float) -> list[Outcome]:
