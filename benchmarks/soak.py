@@ -50,7 +50,8 @@ POINTS = {  # where each kind of fault strikes; `share` does where a drop file i
 KINDS = ("share", *POINTS)
 LOCKED_SECONDS = 0.3
 OUTLASTING = 0.2  # the share of faults that the platform's own retries do not outlast
-UPKEEP_HOURS = 6
+UPKEEP_HOURS = 2
+KEEP_DAYS = 1 / 180  # a simulated day takes some eight minutes
 
 
 @dataclass
@@ -183,7 +184,7 @@ def run(home: Path, pipeline_count: int, hour_count: int, share: float, seed: in
             begun = time.monotonic()
             list(lanes.map(lambda pipeline, key=key: soak.run(pipeline, key), found))  # type: ignore[misc]
             if number % UPKEEP_HOURS == 0:
-                upkeep(soak.lake, keep_days=1 / 24, readers=timedelta(0))
+                upkeep(soak.lake, keep_days=KEEP_DAYS, readers=timedelta(0))
             soak.samples.append(_sample(settings.home, time.monotonic() - begun))
             print(f"hour {number}: {soak.samples[-1]}", file=sys.stderr, flush=True)
         list(lanes.map(lambda pipeline: soak.run(pipeline, "the end", last=True), found))

@@ -219,6 +219,11 @@ class Contract:
         return tuple(rule for rule in self.rules if rule.kind in ROW_KINDS)
 
     @property
+    def key_spans_partitions(self) -> bool:
+        """Whether a key may be in one partition alone."""
+        return self.key is not None and self.key.scope == "table" and bool(self.partition.columns)
+
+    @property
     def time_dimension(self) -> Dimension | None:
         """The partition column that is a time, if there is one."""
         return next((found for found in self.partition.dimensions if found.grain != "static"), None)

@@ -73,7 +73,8 @@ def has_patches(con: duckdb.DuckDBPyConnection, asset: str) -> bool:
 
 def count_patches(con: duckdb.DuckDBPyConnection, asset: str) -> int:
     """How many patches of this table were recorded, those taken back too: another number tells of a new decision."""
-    row = con.execute("SELECT count(*) FROM lake.ops.patches WHERE asset = ?", [asset]).fetchone()
+    # A condition would be asked of the catalog too, which takes longer than to read the column of this small table.
+    row = con.execute("SELECT count(*) FILTER (asset = ?) FROM lake.ops.patches", [asset]).fetchone()
     return int(row[0]) if row else 0
 
 

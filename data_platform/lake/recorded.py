@@ -37,11 +37,12 @@ class Recorded:
 
 def is_last(con: duckdb.DuckDBPyConnection, asset: str, version: int, fingerprint: str) -> bool:
     """Whether this definition under this version is the one recorded last."""
+    # As an aggregate: a condition would be asked of the catalog too, which takes longer than to read this small table.
     last = con.execute(
-        "SELECT version, fingerprint FROM lake.ops.contracts WHERE asset = ? "
-        "ORDER BY snapshot_id DESC, recorded_at DESC LIMIT 1", [asset],
-    ).fetchone()  # fmt: skip
-    return last == (version, fingerprint)
+        "SELECT arg_max((version, fingerprint), (snapshot_id, recorded_at)) FILTER (asset = ?) FROM lake.ops.contracts",
+        [asset],
+    ).fetchone()
+    return last == ((version, fingerprint),)
 
 
 def record(con: duckdb.DuckDBPyConnection, row: Recorded) -> None:

@@ -73,12 +73,9 @@ class StagedFile:
 
 def read_shape(con: duckdb.DuckDBPyConnection, table: TableName) -> Shape | None:
     """The table's shape, `None` when it does not exist."""
-    rows = con.execute(
-        "SELECT column_name, data_type FROM duckdb_columns() "
-        "WHERE database_name = 'lake' AND schema_name = ? AND table_name = ? ORDER BY column_index",
-        [table.layer, table.table],
-    ).fetchall()
-    if not rows:
+    try:
+        rows = [(name, kind) for name, kind, *_ in con.execute(f"DESCRIBE {table.sql}").fetchall()]
+    except duckdb.CatalogException:
         return None
     parts = con.execute(
         "SELECT c.column_name FROM __ducklake_metadata_lake.ducklake_partition_info i "

@@ -222,7 +222,7 @@ def _commit(candidate: Candidate, outcomes: Sequence[Outcome], seen: int) -> Non
     slices += [Slice(candidate.failed_table, contract.partition.values(key)) for key in good]
     audits = [_audit(candidate, outcome) for outcome in outcomes]
     check = None
-    if contract.key and contract.key.scope == "table" and good:
+    if contract.key_spans_partitions and good:
         partitions = [contract.partition.values(key) for key in good]
         check = partial(refuse_taken_keys, contract, partitions, seen + len(good))
     record = recording(candidate.con, contract, candidate.run_id) if good else None

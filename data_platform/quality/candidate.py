@@ -90,7 +90,7 @@ def _find_taken(con: duckdb.DuckDBPyConnection, contract: Contract, building: Se
         con.execute(
             f"INSERT INTO taken SELECT {names(key)}, true FROM candidate_rows {part} GROUP BY {names(key)} HAVING count(*) > 1"
         )
-    if building is not None and contract.key.scope == "table" and contract.partition.columns:
+    if building is not None and contract.key_spans_partitions:
         _add_elsewhere(con, contract, building)
     return key if con.execute("FROM taken LIMIT 1").fetchone() else ()
 

@@ -56,7 +56,7 @@ def decide_keys(
     contract = judging.contract
     assert contract.key is not None
     by = contract.partition.columns
-    whole_table = contract.key.scope == "table" and bool(by)
+    whole_table = contract.key_spans_partitions
     alike = contract.key.columns if whole_table else (*by, *contract.key.columns)
     candidates = f"(SELECT rowid AS _id, * FROM judged WHERE _broken & {judging.set_aside | judging.without_key} = 0)"
     con.execute(
@@ -133,7 +133,7 @@ def _decide_discarded(con: duckdb.DuckDBPyConnection, judging: Judge, others: st
 
 def later_holders(con: duckdb.DuckDBPyConnection, contract: Contract) -> list[Values]:
     """Partitions outside the load whose rows lose their key to a row that was just judged as accepted."""
-    if contract.key is None or contract.key.scope != "table" or not contract.partition.columns:
+    if contract.key is None or not contract.key_spans_partitions:
         return []
     by = names(contract.partition.columns)
     rows = con.execute(

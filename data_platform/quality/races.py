@@ -11,6 +11,7 @@ import duckdb
 from data_platform.contracts.model import Contract
 from data_platform.contracts.partitioning import Values
 from data_platform.errors import KeyConflict
+from data_platform.lake.ledger import UNPRUNED
 from data_platform.lake.patches import count_patches
 from data_platform.lake.sql import names, table_name
 from data_platform.quality.keys import holds_key
@@ -42,8 +43,8 @@ def refuse_stale_inputs(
     have its cause there. `read` is the raw load that was judged, by partition key, `decided` the number of patches.
     Raises `KeyConflict`, as a lost race."""
     rows = con.execute(
-        "SELECT partition_key, arg_max(load_id, snapshot_id) FROM lake.ops.loads "
-        "WHERE asset = ? AND outcome = 'committed' GROUP BY 1", [f"raw.{contract.table}"],
+        f"SELECT partition_key, arg_max(load_id, snapshot_id) FROM lake.ops.loads "
+        f"WHERE asset = ? AND {UNPRUNED.format('outcome')} = 'committed' GROUP BY 1", [f"raw.{contract.table}"],
     ).fetchall()  # fmt: skip
     loads = dict(rows)
     if decided != count_patches(con, contract.name) or any(loads.get(key) != load for key, load in read.items()):
@@ -52,6 +53,7 @@ def refuse_stale_inputs(
 
 def committed_loads(con: duckdb.DuckDBPyConnection, contract: Contract) -> int:
     row = con.execute(
-        "SELECT count(*) FROM lake.ops.loads WHERE asset = ? AND outcome = 'committed'", [contract.name]
+        f"SELECT count(*) FROM lake.ops.loads WHERE asset = ? AND {UNPRUNED.format('outcome')} = 'committed'",
+        [contract.name],
     ).fetchone()
     return int(row[0]) if row else 0

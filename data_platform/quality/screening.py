@@ -194,7 +194,10 @@ def _attempt(job: Job, asked: list[str], unmoved: Collection[str]) -> tuple[list
     """Judges the partitions, and later ones that lose a key to them; commits them all, or names those that fail and
     commits none."""
     for attempt in range(KEY_RETRIES):
-        seen, decided = committed_loads(job.con, job.contract), count_patches(job.con, job.contract.name)
+        seen = committed_loads(job.con, job.contract) if job.contract.key_spans_partitions else 0
+        decided = count_patches(job.con, job.contract.name)
+        if attempt:
+            job.look_up(asked)
         draft = Draft(job)
         try:
             bad = _fill(draft, asked, unmoved, decided)
@@ -220,7 +223,6 @@ def _fill(draft: Draft, asked: list[str], unmoved: Collection[str], decided: int
     """Judges and stages the partitions, and later ones that lose a key to them, some millions of rows at a time: a day
     may take keys from all that follow. Returns the outcomes that fail; with the first of them it ends."""
     job, contract = draft.job, draft.job.contract
-    job.look_up(asked)
     patches = latest_patches(contract.name) if decided else None
     todo, stay = list(asked), set(unmoved)
     while todo:
@@ -296,9 +298,9 @@ def _commit(job: Job, draft: Draft, seen: int, decided: int) -> None:
     contract = job.contract
     slices = [part for parts in draft.slices.values() for part in parts]
     loads = [outcome.load for outcome in draft.outcomes.values()]
-    whole_table = contract.key is not None and contract.key.scope == "table"
     # Inside the transaction the ledger holds our own loads too.
-    check = partial(refuse_taken_keys, contract, draft.values, seen + len(loads)) if whole_table else None
+    others = contract.key_spans_partitions
+    check = partial(refuse_taken_keys, contract, draft.values, seen + len(loads)) if others else None
     fresh = partial(refuse_stale_inputs, contract, _judged_loads(job, draft.outcomes), decided)
     # The commit removes the files itself when it fails, and knows when it cannot tell.
     draft.slices = {}

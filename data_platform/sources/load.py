@@ -24,7 +24,7 @@ import duckdb
 
 from data_platform.contracts.model import Contract
 from data_platform.contracts.registry import contract as contract_of
-from data_platform.errors import LoadFailed, PlatformError, SourceError
+from data_platform.errors import LakeError, LoadFailed, PlatformError, SourceError, StorageError
 from data_platform.lake import stopping
 from data_platform.lake.hashing import HASH_ALGORITHM, content_hash_sql
 from data_platform.lake.lake import Lake, Slice, StagedFile
@@ -36,11 +36,12 @@ from data_platform.lake.sql import ident, names, partition_text, text
 from data_platform.lake.storage import storage_errors
 from data_platform.sources.control import read_control
 from data_platform.sources.declare import Feed
-from data_platform.sources.reader import FileRead, read_feed
+from data_platform.sources.reader import FileRead, Land, read_feed
 from data_platform.sources.split import partition_sql
 
 CHUNK = 100  # partitions that are staged in one scan and committed together
 CHUNK_BYTES = 512 << 20
+LARGE_BYTES = 16 << 20
 MAX_READERS = 4
 SAMPLE = 3
 EXTRA_COLUMNS, UNPARSABLE_RECORDS = "extra_columns", "unparsable_records"
@@ -59,9 +60,9 @@ class Job:
     loaded_at: datetime
     folder: Path
 
-    def read(self, con: duckdb.DuckDBPyConnection, file: str) -> FileRead:
+    def read(self, con: duckdb.DuckDBPyConnection, file: str, land: Land | None) -> FileRead:
         spool = self.folder / f"{uuid.uuid4().hex}.parquet"
-        return read_feed(con, self.feed, self.staging, self.lake.settings.landing_dir, file, spool)
+        return read_feed(con, self.feed, self.staging, self.lake.settings.landing_dir, file, spool, land)
 
     def query(self, con: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
         with storage_errors(self.folder):
@@ -97,14 +98,57 @@ class Ready:
     slice: Slice | None = None
 
 
+Landed = tuple[Sequence[Any], StagedFile]
+
+
 @dataclass(frozen=True)
 class Arrived:
-    """A file that was read: the partition it is of (none for one that holds many), when, and how long that took."""
+    """A file that was read: the partition it is of (none for one that holds many), when, and how long that took. One that
+    was landed from where it is has its facts and its staged file."""
 
     key: str
     read: FileRead
     started: datetime
     seconds: float
+    landed: Landed | None = None
+
+
+@dataclass
+class Landing:
+    """Stages a large file as it is read, so that its rows are not written twice. Small ones share a scan with others."""
+
+    job: Job
+    con: duckdb.DuckDBPyConnection
+    key: str
+    landed: Landed | None = None
+
+    def __call__(self, read: FileRead) -> bool:
+        """Whether the staged file holds what the file's bytes promise; it is removed when it does not."""
+        assert read.in_place is not None
+        if read.size < LARGE_BYTES:
+            return False
+        job, partition = self.job, self.job.raw.partition.values(self.key)
+        try:
+            file = job.lake.stage(self.con, job.raw.name, job.relation(read), partition)
+        except LakeError as error:
+            if error.transient or isinstance(error, StorageError):
+                raise
+            return False  # the careful path knows why
+        assert file is not None
+        held = f"coalesce(sum({read.in_place.value_bytes}), 0)"
+        rows = f"read_parquet({text(str(file.path))}, hive_partitioning=false)"
+        ((*facts, value_bytes),) = job.query(self.con, f"SELECT {job.facts}, {held} FROM {rows}")
+        self.landed = facts, file
+        promise = read.in_place.promise
+        if (file.rows, value_bytes) == (promise.records, promise.value_bytes):
+            return True
+        self.discard()
+        return False
+
+    def discard(self) -> None:
+        if self.landed:
+            _discard(self.job, self.landed[1])
+        self.landed = None
 
 
 def load_raw(lake: Lake, feed: Feed, keys: Sequence[str], run_id: str, on_done: OnDone | None = None) -> list[Outcome]:
@@ -173,7 +217,14 @@ def _read(job: Job, key: str) -> Arrived | Ready:
     try:
         for trial in retrying():
             with trial, closing(job.lake.connect()) as con:
-                return Arrived(key, job.read(con, file), started, time.monotonic() - clock)
+                landing = None if job.feed.split_by else Landing(job, con, key)
+                try:
+                    read = job.read(con, file, landing)
+                except BaseException:
+                    if landing:
+                        landing.discard()
+                    raise
+                return Arrived(key, read, started, time.monotonic() - clock, landing.landed if landing else None)
     except PlatformError as error:
         return Ready(_failed(job, key, file, error, started, time.monotonic() - clock))
     raise AssertionError("unreachable")
@@ -181,17 +232,20 @@ def _read(job: Job, key: str) -> Arrived | Ready:
 
 def _staged(job: Job, arrived: Sequence[Arrived]) -> list[Ready]:
     """Stages the partitions that were read. What goes wrong here is the disk's matter and fails them all."""
-    clock, files = time.monotonic(), list[StagedFile]()
+    clock, files = time.monotonic(), [found.landed[1] for found in arrived if found.landed]
     types = {dimension.column: dimension.duckdb_type for dimension in job.raw.partition.dimensions}
     relations = []
-    for found in (found for found in arrived if found.read.records):
+    for found in (found for found in arrived if found.read.records and not found.landed):
         place = {
             name: partition_text(value, types[name]) for name, value in job.raw.partition.values(found.key).items()
         }
         columns = "".join(f", {text(value)}::{types[name]} AS {ident(name)}" for name, value in place.items())
         relations.append(f"SELECT *{columns} FROM ({job.relation(found.read)})")
     try:
-        facts, files = _stage(job, " UNION ALL ".join(relations)) if relations else ({}, [])
+        facts = {found.key: found.landed[0] for found in arrived if found.landed}
+        if relations:
+            counted, staged = _stage(job, " UNION ALL ".join(relations))
+            facts, files = facts | counted, [*files, *staged]
         by_key = _by_key(job, files)
         seconds = (time.monotonic() - clock) / max(len(arrived), 1)
         return [_ready(job, found, found.key, facts, by_key, found.read.records, seconds) for found in arrived]

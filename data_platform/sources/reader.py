@@ -7,7 +7,7 @@ lines file, a row of a Parquet file; blank lines are none. `records` counts them
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,10 +26,20 @@ from data_platform.sources.reader_spool import Layout, Spool, lay_out, missing_c
 
 
 @dataclass(frozen=True)
+class InPlace:
+    """A clean CSV file that is read where it is: the query of its records, what they must come to, and how a record's
+    bytes in values are counted once it is landed."""
+
+    sql: str
+    promise: csv.Promise
+    value_bytes: str
+
+
+@dataclass(frozen=True)
 class FileRead:
     """What a file gave. `file` is its path relative to the landing folder; `spool` a Parquet file of its records in
-    order; `extra_columns` are in the file and unknown to the contract; `aliases` are other headers of the file that
-    mean one of the `columns`; `is_fast` tells which path read it."""
+    order, unless it is `in_place`; `extra_columns` are in the file and unknown to the contract; `aliases` are other headers
+    of the file that mean one of the `columns`; `is_fast` tells which path read it."""
 
     file: str
     file_hash: str
@@ -42,6 +52,7 @@ class FileRead:
     spool: Path
     is_fast: bool
     missing: tuple[str, ...] = ()
+    in_place: InPlace | None = None
 
     def discard(self) -> None:
         """Removes the spool, once it is staged."""
@@ -53,10 +64,14 @@ class FileRead:
         """A query of the raw columns: source columns as VARCHAR, then `_file`, `_file_hash`, `_record` (from 1),
         `_offset`, `_bytes`, `_defect`, `_extra`."""
         chosen = ", ".join(self._value(column) for column in self.columns)
+        if self.in_place:
+            number, source = "row_number() OVER ()", f"({self.in_place.sql})"
+        else:
+            number = "file_row_number + 1"
+            source = f"read_parquet({text(str(self.spool))}, file_row_number=true, hive_partitioning=false)"
         return (
             f"SELECT {chosen}, {text(self.file)} AS _file, {text(self.file_hash)} AS _file_hash, "
-            f"file_row_number + 1 AS _record, _offset, _bytes, _defect, {self._extra} AS _extra "
-            f"FROM read_parquet({text(str(self.spool))}, file_row_number=true, hive_partitioning=false)"
+            f"{number} AS _record, _offset, _bytes, _defect, {self._extra} AS _extra FROM {source}"
         )
 
     def _value(self, column: str) -> str:
@@ -73,17 +88,22 @@ class FileRead:
         return f"CASE WHEN _extra IS NOT NULL THEN {left} END"
 
 
+Land = Callable[[FileRead], bool]
+
+
 def read_feed(
-    con: duckdb.DuckDBPyConnection, feed: Feed, contract: Contract, landing: Path, file: str, spool: Path
-) -> FileRead:
+    con: duckdb.DuckDBPyConnection, feed: Feed, contract: Contract, landing: Path, file: str, spool: Path,
+    land: Land | None = None,
+) -> FileRead:  # fmt: skip
     """Reads `landing/file` into `spool`, the path of a new Parquet file, never used before. `contract` is the staging contract.
+    A clean CSV file is offered to `land` first, which may read it in place and tells whether it came out as promised.
 
     Raises `SourceError`, naming the file, when it is missing, unreadable, empty, of another kind than the feed says,
     cut off, changed while it was read, or lacks a required column; `StorageError` when the spool cannot be written."""
     found = scan(landing / file, file)
     try:
         with storage_errors(spool.parent):
-            read = _known_by_aliases(contract, _read(con, feed, contract, found, file, spool))
+            read = _known_by_aliases(contract, _read(con, feed, contract, found, file, spool, land))
         check_unchanged(found, file)
     except SourceError as error:
         error.file_hash = found.sha256
@@ -92,8 +112,9 @@ def read_feed(
 
 
 def _read(
-    con: duckdb.DuckDBPyConnection, feed: Feed, contract: Contract, found: Scan, file: str, spool: Path
-) -> FileRead:
+    con: duckdb.DuckDBPyConnection, feed: Feed, contract: Contract, found: Scan, file: str, spool: Path,
+    land: Land | None,
+) -> FileRead:  # fmt: skip
     source = _alias(found, spool)
     required = {column.source: column.required and not column.aliases for column in contract.columns.values()}
     if feed.format == "parquet":
@@ -109,6 +130,13 @@ def _read(
         return _file_read(file, found, layout, writer.records, writer.path, writer.set_aside, is_fast=False)
     header = csv.read_header(found.path, file, feed)
     layout = lay_out(file, header.names, required)
+    promise = csv.promised(feed, source, header)
+    if land and promise and promise.records and not layout.extra:
+        held = csv.length_sql([ident(name) for name in header.names], quoted=source.quotes > header.quotes)
+        place = InPlace(csv.csv_sql(feed, source, header, layout), promise, held)
+        read = replace(_file_read(file, found, layout, promise.records, spool), in_place=place)
+        if land(read):
+            return read
     records = csv.read_fast(con, feed, source, header, layout, spool)
     if records is not None:
         return _file_read(file, found, layout, records, spool)

@@ -9,6 +9,7 @@ read. Both give the same text: an empty value is '', never NULL.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,10 +54,16 @@ def read_header(path: Path, name: str, feed: Feed) -> Header:
         return Header(record.values, start, before.count(b"\n"), before.count(b'"'))
 
 
-def read_fast(
-    con: duckdb.DuckDBPyConnection, feed: Feed, found: Scan, header: Header, layout: Layout, spool: Path
-) -> int | None:
-    """Spools the file with DuckDB and returns the number of records, or None when the careful path must read it."""
+@dataclass(frozen=True)
+class Promise:
+    """What DuckDB must find in a file, by its bytes: so many records, and so many bytes in their values, quotes aside."""
+
+    records: int
+    value_bytes: int
+
+
+def promised(feed: Feed, found: Scan, header: Header) -> Promise | None:
+    """What the file must hold; None when its bytes give cause for doubt, and the careful path must read it."""
     doubtful = (
         found.has_nul
         or found.bare_cr
@@ -66,23 +73,40 @@ def read_fast(
     )
     if doubtful or not feed.is_utf8 or header.lines != 1 or len(header.names) == 1:
         return None
-    select = _select(feed, found, header, layout)
-    try:
-        row = con.execute(f"COPY ({select}) TO {text(str(spool))} ({SPOOL_FORMAT})").fetchone()
-        held = con.execute(f"SELECT coalesce(sum(_length), 0) FROM read_parquet({text(str(spool))})").fetchone()
-    except duckdb.Error:
-        return None
     is_last_open = not found.ends_with_newline and found.size > header.start
     records = found.newlines - header.lines + is_last_open
     line_end = 2 if found.crlf else 1
     between = records * (len(header.names) - 1 + line_end) - is_last_open * line_end
     unquoted = found.size - header.start - (found.quotes - header.quotes)
-    return records if row == (records,) and held == (unquoted - between,) else None
+    return Promise(records, unquoted - between)
 
 
-def _select(feed: Feed, found: Scan, header: Header, layout: Layout) -> str:
-    """The query over `read_csv`. `_length` is a record's bytes in values, quotes aside: DuckDB drops blanks before a
-    quote and an empty value too many at a line's end without a word, and these sums show it."""
+def read_fast(
+    con: duckdb.DuckDBPyConnection, feed: Feed, found: Scan, header: Header, layout: Layout, spool: Path
+) -> int | None:
+    """Spools the file with DuckDB and returns the number of records, or None when the careful path must read it."""
+    promise = promised(feed, found, header)
+    if promise is None:
+        return None
+    select = csv_sql(feed, found, header, layout)
+    try:
+        row = con.execute(f"COPY ({select}) TO {text(str(spool))} ({SPOOL_FORMAT})").fetchone()
+        held = con.execute(f"SELECT coalesce(sum(_length), 0) FROM read_parquet({text(str(spool))})").fetchone()
+    except duckdb.Error:
+        return None
+    return promise.records if (row, held) == ((promise.records,), (promise.value_bytes,)) else None
+
+
+def length_sql(columns: Sequence[str], *, quoted: bool) -> str:
+    """A record's bytes in the values of these columns, quotes aside: DuckDB drops blanks before a quote and an empty value
+    too many at a line's end without a word, and the sum shows it."""
+    if quoted:
+        return f"strlen(replace(concat({', '.join(columns)}), '\"', ''))"
+    return " + ".join(f"strlen({column})" for column in columns)
+
+
+def csv_sql(feed: Feed, found: Scan, header: Header, layout: Layout) -> str:
+    """The query of the spool's columns over the file itself, with `_length`."""
     names = {name: f"c{place}" for place, name in enumerate(header.names)}
     columns = ", ".join(f"'{alias}': 'VARCHAR'" for alias in names.values())
     aliases = ", ".join(f"'{alias}'" for alias in names.values())
@@ -95,10 +119,7 @@ def _select(feed: Feed, found: Scan, header: Header, layout: Layout) -> str:
     origin = [f"NULL::{kind} AS {name}" for name, kind in ORIGIN.items() if name != "_extra"]
     extras = ", ".join(f"{text(column)}, {names[column]}" for column in layout.extra)
     extra = f"json_object({extras})::VARCHAR" if extras else "NULL::VARCHAR"
-    if found.quotes > header.quotes:
-        length = f"strlen(replace(concat({', '.join(names.values())}), '\"', ''))"
-    else:
-        length = " + ".join(f"strlen({alias})" for alias in names.values())
+    length = length_sql(list(names.values()), quoted=found.quotes > header.quotes)
     return f"SELECT {', '.join([*chosen, *origin])}, {extra} AS _extra, {length} AS _length FROM {source}"
 
 

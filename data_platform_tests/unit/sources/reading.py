@@ -53,8 +53,9 @@ class Reader:
 
     def read(self, file: str, **stated: Any) -> Reading:
         kind: Format = stated.pop("format", Path(file).suffix[1:])
+        land = self.lands if stated.pop("in_place", False) else None
         feed = Feed("staging.things", "{key}", kind, **stated)
-        read = read_feed(self.con, feed, THINGS, self.landing, file, self.landing / f"{uuid.uuid4().hex}.spool")
+        read = read_feed(self.con, feed, THINGS, self.landing, file, self.landing / f"{uuid.uuid4().hex}.spool", land)
         found = self.con.execute(f"SELECT * FROM ({read.relation}) ORDER BY _record").fetchall()
         names = [entry[0] for entry in self.con.description or []]
         places = {name: place for place, name in enumerate(names)}
@@ -67,6 +68,16 @@ class Reader:
             [tuple(row[places[name]] for name in ("_record", "_offset", "_bytes", "_defect")) for row in bad],  # type: ignore[misc]
             [row[places["_extra"]] for row in good],
         )
+
+    def lands(self, read: FileRead) -> bool:
+        """Whether a file that is read in place gives what its bytes promise."""
+        assert read.in_place is not None
+        held = f"SELECT count(*), coalesce(sum({read.in_place.value_bytes}), 0) FROM ({read.relation})"
+        try:
+            found = self.con.execute(held).fetchone()
+        except duckdb.Error:
+            return False
+        return found == (read.in_place.promise.records, read.in_place.promise.value_bytes)
 
     def csv(self, body: bytes, header: bytes = HEADER, **stated: Any) -> Reading:
         return self.read(self.write(header + body), **stated)

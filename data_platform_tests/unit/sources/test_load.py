@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import hashlib
 import json
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -23,6 +24,7 @@ from data_platform.lake.ledger import Load, latest_loads
 from data_platform.lake.outcomes import Outcome
 from data_platform.settings import Settings
 from data_platform.sources import load as load_module
+from data_platform.sources import reader_csv
 from data_platform.sources.declare import Feed
 from data_platform.sources.load import load_raw
 from data_platform.sources.registry import feed_of
@@ -33,9 +35,10 @@ FEED = Feed("staging.things", "things/{key}.csv", "csv")
 GOOD = HEADER + b"1,a,2\n2,b,3\n"
 
 
-@pytest.fixture
-def lake(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
-    """A lake with a landing folder, and the contract of `things`, by day."""
+@pytest.fixture(params=[load_module.LARGE_BYTES, 0], ids=["small files", "large files"])
+def lake(request: pytest.FixtureRequest, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
+    """A lake with a landing folder, and the contract of `things`, by day. A large file is landed as it is read."""
+    monkeypatch.setattr(load_module, "LARGE_BYTES", request.param)
     declare(
         monkeypatch,
         Contract("staging.things", Things, "one row per thing", "x@example.com", partition=by("arrival_date", "day")),
@@ -160,6 +163,25 @@ def test_a_file_that_changes_while_it_is_read_fails_its_own_day(lake: Lake, monk
     outcomes = by_key(load_raw(lake, FEED, DAYS, "run-1"))
     assert [outcomes[key].committed for key in DAYS] == [True, False, True]
     assert "changed while it was read" in outcomes[DAYS[1]].load.error
+    assert len(list((lake.settings.lake_dir / "data" / "raw" / "things").rglob("*.parquet"))) == 2
+
+
+def test_a_large_clean_file_is_landed_without_a_spool_and_one_with_a_ragged_record_as_a_small_one(
+    settings: Settings, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_module, "LARGE_BYTES", 1)
+    spooled: list[str] = []
+    read_fast = reader_csv.read_fast
+    monkeypatch.setattr(reader_csv, "read_fast", lambda *given: spooled.append(given[2].sha256) or read_fast(*given))
+    paths = [drop(lake, key, data) for key, data in zip(DAYS, (GOOD, GOOD + b"3\n", GOOD + b' "3",c,4\n'), strict=True)]
+    outcomes = load_raw(lake, FEED, DAYS, "run-1")
+    assert [outcome.load.rows_read for outcome in outcomes] == [2, 3, 3]
+    assert [outcome.load.rows_warned for outcome in outcomes] == [0, 1, 0]
+    assert spooled == [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths[1:]]
+    assert [row[0] for row in rows(lake, "_record")] == [1, 2, 1, 2, 3, 1, 2, 3]
+    assert rows(lake, "thing_id")[-1] == (' "3"',)  # DuckDB would have dropped the blank and the quotes
+    staged = [path for path in (settings.lake_dir / "data").rglob("*.parquet") if "things" in str(path)]
+    assert len(staged) == len(DAYS)
 
 
 def test_a_file_on_a_share_that_is_away_for_a_moment_is_read_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
