@@ -220,3 +220,9 @@ def open_engine(settings: Settings, at: Attachment) -> duckdb.DuckDBPyConnection
     con = duckdb.connect(":memory:", config=engine_config(settings))
     equip(con, at)
     return con
+
+
+def memory_limit(con: duckdb.DuckDBPyConnection) -> int:
+    """The bytes that the engine's own memory is bounded by."""
+    (memory,) = con.execute("SELECT parse_formatted_bytes(current_setting('memory_limit'))").fetchone() or (0,)
+    return int(memory)

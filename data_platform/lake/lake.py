@@ -11,6 +11,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import duckdb
 import tenacity
@@ -65,6 +66,12 @@ class Lake:
             return gate_for(repr(catalog), lambda: PostgresLatch(catalog), self.settings.lock_timeout)
         return gate_for(str(lock), lambda: FileLatch(lock), self.settings.lock_timeout)
 
+    @cached_property
+    def one_threaded(self) -> Lake:
+        """The same lake through engines of one thread, for callers that bring threads of their own: two of them in one
+        engine of two threads take a third more CPU for the same files."""
+        return self if self.settings.threads == 1 else Lake(self.settings.model_copy(update={"threads": 1}))
+
     def attach_sql(self, *, read_only: bool = False) -> str:
         """The ATTACH statement, for an engine that is not ours; `attachment` has its parts."""
         return self.attachment.sql(read_only=read_only)
@@ -93,6 +100,9 @@ class Lake:
             for engine in self._engines.values():
                 engine.close()
             self._engines.clear()
+            other = self.__dict__.pop("one_threaded", self)
+        if other is not self:
+            other.close()
 
     def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection:
         misleading = [part for part in self.attachment.data_path.parts if re.match(r"\w+=", part)]

@@ -18,7 +18,7 @@ from data_platform.lake.patches import has_patches, latest_patches
 from data_platform.lake.sql import ident, names, table_name
 from data_platform.quality.compiler import Judge
 from data_platform.quality.counting import Counts, counts
-from data_platform.quality.judging import chunks, judge
+from data_platform.quality.judging import chunks, judge, rows_at_once
 from data_platform.quality.measures import history_of, verdicts
 from data_platform.quality.raw_rows import identity, in_partitions
 from data_platform.quality.refusal import refusal
@@ -69,7 +69,7 @@ def judge_lake(con: duckdb.DuckDBPyConnection, contract: Contract, on_done: OnDo
     decided = latest_patches(contract.name) if has_patches(con, contract.name) else None
     found, done = Against(partitions=len(read)), 0
     try:
-        for keys in chunks(dict(sorted(read.items())), CHUNK_PARTITIONS):
+        for keys in chunks(dict(sorted(read.items())), rows_at_once(con), CHUNK_PARTITIONS):
             if on_done:
                 on_done(done, len(read))
             values = [contract.partition.values(key) for key in keys]

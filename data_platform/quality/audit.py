@@ -118,7 +118,6 @@ def _judge(candidate: Candidate) -> None:
     contract, con = candidate.contract, candidate.con
     con.execute("DROP VIEW IF EXISTS routed")
     judge_rows(con, candidate.judging, candidate.relation, building=candidate.keys)
-    _refuse_foreign_partitions(candidate)
     if candidate.judging.in_steps:
         partitions = [contract.partition.values(key) for key in candidate.keys]
         judge_own_parents(con, candidate.judging, partitions, in_time=False)
@@ -128,17 +127,14 @@ def _judge(candidate: Candidate) -> None:
         SELECT *, NULL AS _file, NULL AS _record, to_json(struct_pack({row}))::VARCHAR AS _row FROM judged""")
 
 
-def _refuse_foreign_partitions(candidate: Candidate) -> None:
-    by = candidate.contract.partition.columns
-    if not by:
-        return
-    wanted = in_partitions(candidate.contract, [candidate.contract.partition.values(key) for key in candidate.keys])
-    found = candidate.con.execute(
-        f"SELECT {names(by)} FROM candidate_rows WHERE ({wanted}) IS NOT TRUE LIMIT 1"
-    ).fetchone()
-    if found:
+def _refuse_foreign_partitions(candidate: Candidate, found: Collection[Sequence[Any]]) -> None:
+    """Raises `LoadFailed` when partition values were found that were not asked for."""
+    by, values = candidate.contract.partition.columns, candidate.contract.partition.values
+    wanted = {tuple(values(key)[name] for name in by) for key in candidate.keys}
+    others = [place for place in found if tuple(place) not in wanted]
+    if by and others:
         raise LoadFailed(
-            f"`{candidate.contract.name}`: the candidate has rows of {dict(zip(by, found, strict=True))}, which was not asked for.",
+            f"`{candidate.contract.name}`: the candidate has rows of {dict(zip(by, others[0], strict=True))}, which was not asked for.",
             fix="limit the model to the window it is built for",
         )
 
@@ -155,6 +151,7 @@ def _count(candidate: Candidate, started: float) -> list[Outcome]:
         SELECT {names(by) or "1"}, count(*), min({at})::TIMESTAMP, max({at})::TIMESTAMP, {content_hash_sql(types)}{by_rule}, {measures}
         FROM routed GROUP BY {groups}""").fetchall()
     width = len(by) or 1
+    _refuse_foreign_partitions(candidate, [row[:width] for row in rows])
     found = {contract.partition.key(dict(zip(by, row[:width], strict=False))): row[width:] for row in rows}
     broken = any(any(row[width + 4 : width + 4 + len(bits)]) for row in rows)
     shown = samples(con, contract, bits) if broken else {}

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import duckdb
 
 from data_platform.contracts.model import Contract
+from data_platform.lake.attach import memory_limit
 from data_platform.lake.sql import ident, names, table_name
 from data_platform.quality.compiler import Judge, broken_mask
 from data_platform.quality.parents import lookups
@@ -45,8 +46,7 @@ def judge_rows(
 
 
 def _keys_at_once(con: duckdb.DuckDBPyConnection) -> int:
-    (memory,) = con.execute("SELECT parse_formatted_bytes(current_setting('memory_limit'))").fetchone() or (0,)
-    return max(1, min(MOST_KEYS_AT_ONCE, int(memory) // MEMORY_PER_KEY))
+    return max(1, min(MOST_KEYS_AT_ONCE, memory_limit(con) // MEMORY_PER_KEY))
 
 
 def _drop(con: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -98,11 +98,13 @@ def _find_taken(con: duckdb.DuckDBPyConnection, contract: Contract, building: Se
 def _add_elsewhere(con: duckdb.DuckDBPyConnection, contract: Contract, building: Sequence[str]) -> None:
     """Keys that a partition of the table that is not being built has."""
     assert contract.key is not None
-    key = names(contract.key.columns)
+    key = contract.key.columns
     others = in_partitions(contract, [contract.partition.values(each) for each in building])
+    found = ", ".join(f"c.{ident(part)}" for part in key)
+    same, known = (" AND ".join(f"c.{ident(k)} IS NOT DISTINCT FROM {side}.{ident(k)}" for k in key) for side in "ot")
+    # A plain join: the engine hashes the smaller side, be it the build or all that was built before.
     con.execute(f"""
         INSERT INTO taken
-        SELECT *, true FROM (
-            SELECT {key} FROM {table_name(contract.name).sql} WHERE NOT {others}
-            INTERSECT SELECT {key} FROM candidate_rows
-            EXCEPT SELECT {key} FROM taken)""")
+        SELECT DISTINCT {found}, true FROM candidate_rows AS c
+        JOIN (SELECT {names(key)} FROM {table_name(contract.name).sql} WHERE NOT {others}) AS o ON {same}
+        WHERE NOT EXISTS (SELECT 1 FROM taken AS t WHERE {known})""")

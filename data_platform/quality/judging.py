@@ -14,6 +14,7 @@ import duckdb
 
 from data_platform.contracts.model import Contract
 from data_platform.contracts.partitioning import Values
+from data_platform.lake.attach import memory_limit
 from data_platform.lake.sql import ident, names
 from data_platform.quality.compiler import Judge, broken_mask, raw_text, typed_value
 from data_platform.quality.keys import decide_keys
@@ -21,7 +22,10 @@ from data_platform.quality.parents import judge_own_parents, lookups
 from data_platform.quality.python_rules import judge_in_python
 from data_platform.quality.raw_rows import ORIGIN, identity, in_partitions, patched, raw_rows, row_pack
 
-CHUNK_ROWS = 4_000_000
+CHUNK_ROWS, LEAST_ROWS = 16_000_000, 4_000_000
+MEMORY_PER_ROW = 4 * 400
+"""The rows of a scan are kept as judged, some 400 bytes each, in a quarter of the engine's memory; `LEAST_ROWS` of them in
+any case, for the engine spills."""
 
 
 def judge(
@@ -56,12 +60,17 @@ def judge(
         FROM judged LEFT JOIN fates ON judged.rowid = fates._id""")
 
 
-def chunks(read: Mapping[str, int], most: int) -> Iterator[list[str]]:
-    """Partition keys in the order given, so that one scan holds `CHUNK_ROWS` rows and `most` partitions: bounded memory
-    for any range. A larger partition is a chunk of its own."""
+def rows_at_once(con: duckdb.DuckDBPyConnection) -> int:
+    """How many rows one scan judges."""
+    return min(CHUNK_ROWS, max(LEAST_ROWS, memory_limit(con) // MEMORY_PER_ROW))
+
+
+def chunks(read: Mapping[str, int], rows_at_once: int, most: int) -> Iterator[list[str]]:
+    """Partition keys in the order given, so that one scan holds so many rows and `most` partitions: bounded memory for any
+    range. A larger partition is a chunk of its own."""
     chunk, rows = list[str](), 0
     for key, count in read.items():
-        if chunk and (rows + count > CHUNK_ROWS or len(chunk) >= most):
+        if chunk and (rows + count > rows_at_once or len(chunk) >= most):
             yield chunk
             chunk, rows = [], 0
         chunk.append(key)

@@ -8,9 +8,11 @@ import duckdb
 
 from data_platform.contracts.model import Contract
 from data_platform.contracts.partitioning import Values
-from data_platform.lake.sql import ident, names, table_name
+from data_platform.lake.sql import ident, names, table_name, text
 from data_platform.quality.compiler import Judge
 from data_platform.quality.raw_rows import in_partitions
+
+_WITH_BOUNDS = ("VARCHAR", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "DATE", "TIMESTAMP")
 
 
 def holds_key(contract: Contract) -> str:
@@ -18,6 +20,17 @@ def holds_key(contract: Contract) -> str:
     is NULL, where the contract lets such rows in, and equals nothing."""
     parts = contract.key.columns if contract.key else ()
     return " AND ".join(f"{ident(part)} IS NOT NULL" for part in parts if not contract.columns[part].nullable) or "true"
+
+
+def same_key(contract: Contract, parts: Sequence[str], left: str, right: str) -> str:
+    """A condition that rows of two relations agree in these columns, of the key or the partition. Plain equality where
+    there is no NULL: for that alone DuckDB skips the row groups of a scan whose keys are out of the other side's range."""
+    key = contract.key.columns if contract.key else ()
+    nullable = {part for part in key if contract.columns[part].nullable}
+    return " AND ".join(
+        f"{left}.{ident(part)} {'IS NOT DISTINCT FROM' if part in nullable else '='} {right}.{ident(part)}"
+        for part in parts
+    )
 
 
 def elsewhere(contract: Contract, partitions: Sequence[Values], drafted: Sequence[Values]) -> str:
@@ -62,7 +75,7 @@ def decide_keys(
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE repeated AS SELECT {names(alike)} FROM {candidates} GROUP BY ALL HAVING count(*) > 1"
     )
-    same = " AND ".join(f"c.{ident(part)} IS NOT DISTINCT FROM r.{ident(part)}" for part in alike)
+    same = same_key(contract, alike, "c", "r")
     rivals = ", ".join(f"c.{ident(part)}" for part in alike)
     place = f"row({names(by)})" if by else "row(1)"
     latest = f"{ident(contract.event_time)} DESC NULLS LAST, " if contract.event_time else ""
@@ -92,19 +105,38 @@ def _decide_taken(
     """Makes `taken`: rows whose key another partition of the table, outside this load, holds already, and whether that
     one keeps it. Earlier ones do."""
     assert contract.key is not None
-    same = " AND ".join(f"c.{ident(part)} IS NOT DISTINCT FROM t.{ident(part)}" for part in contract.key.columns)
+    same = same_key(contract, contract.key.columns, "c", "t")
     by = contract.partition.columns
     stays = f"({in_partitions(contract, unmoved)})" if unmoved else "false"
     own, theirs = (", ".join(f"{side}.{ident(name)}" for name in by) for side in "ct")
+    within = _between(con, contract, candidates)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE taken AS
         SELECT c._id, t.* EXCLUDE ({names(contract.key.columns)}, _stays), row({theirs}) < row({own}) OR t._stays AS _keeps
         FROM {candidates} AS c JOIN (
-            SELECT {names(contract.key.columns)}, {names(by)}, {stays} AS _stays FROM {others}) AS t ON {same}""")
+            SELECT {names(contract.key.columns)}, {names(by)}, {stays} AS _stays FROM {others} WHERE {within}) AS t ON {same}""")
     con.execute(f"""
         INSERT INTO fates
         SELECT _id, 'conflict', 'the partition ' || {_place_text(f"min(row({names(by)}))")} || ' has it already'
         FROM taken WHERE _keeps GROUP BY _id""")
+
+
+def _between(con: duckdb.DuckDBPyConnection, contract: Contract, candidates: str) -> str:
+    """A condition that the keys of candidates meet: between their least and greatest parts. Where keys grow with time it
+    tells the engine which files of the other partitions it need not open."""
+    assert contract.key is not None
+    columns = [contract.columns[part] for part in contract.key.columns]
+    bounded = [column for column in columns if column.duckdb_type in _WITH_BOUNDS and not column.nullable]
+    ends = ", ".join(f"[min({ident(column.name)})::VARCHAR, max({ident(column.name)})::VARCHAR]" for column in bounded)
+    found = con.execute(f"SELECT {ends} FROM {candidates}").fetchone() if bounded else None
+    return (
+        " AND ".join(
+            f"{ident(column.name)} BETWEEN {text(low)}::{column.duckdb_type} AND {text(high)}::{column.duckdb_type}"
+            for column, (low, high) in zip(bounded, found or (), strict=True)
+            if low is not None
+        )
+        or "true"
+    )
 
 
 def _decide_discarded(con: duckdb.DuckDBPyConnection, judging: Judge, others: str, unmoved: Sequence[Values]) -> None:
@@ -114,7 +146,7 @@ def _decide_discarded(con: duckdb.DuckDBPyConnection, judging: Judge, others: st
     assert contract.key is not None
     if con.execute("SELECT 1 FROM judged WHERE _discarded IS NOT NULL LIMIT 1").fetchone() is None:
         return
-    same = " AND ".join(f"d.{ident(part)} IS NOT DISTINCT FROM k.{ident(part)}" for part in contract.key.columns)
+    same = same_key(contract, contract.key.columns, "d", "k")
     key, place = names(contract.key.columns), f"row({names(contract.partition.columns)})"
     stays = in_partitions(contract, unmoved) if unmoved else "false"
     bad = (judging.set_aside & ~judging.discard_bit) | judging.without_key

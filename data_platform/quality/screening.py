@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import duckdb
@@ -34,7 +34,7 @@ from data_platform.quality.aside import QUARANTINE_COLUMNS, quarantine_sql
 from data_platform.quality.bands import History
 from data_platform.quality.compiler import Judge
 from data_platform.quality.counting import NOTHING, Counts, counts_and_facts
-from data_platform.quality.judging import chunks, judge
+from data_platform.quality.judging import chunks, judge, rows_at_once
 from data_platform.quality.keys import drop_drafted, keep_drafted, later_holders
 from data_platform.quality.measures import history_of, verdicts
 from data_platform.quality.races import (
@@ -83,6 +83,10 @@ class Job:
     def contract(self) -> Contract:
         return self.judging.contract
 
+    @cached_property
+    def rows_at_once(self) -> int:
+        return rows_at_once(self.con)
+
     def values(self, keys: Sequence[str]) -> list[Values]:
         return [self.contract.partition.values(key) for key in keys]
 
@@ -103,7 +107,7 @@ def screen(
                 cause = f"`raw.{contract.table}` has no committed load of `{key}`."
                 fix = f"data-platform backfill 'key:\"raw/{contract.table}\"' --from {key} --to {key}"
                 _keep(outcomes, _failed(job, [key], LoadFailed(cause, fix=fix)), on_done)
-        for chunk in list(chunks(job.read, CHUNK_PARTITIONS)):
+        for chunk in list(chunks(job.read, job.rows_at_once, CHUNK_PARTITIONS)):
             if stopping.asked():
                 break
             _keep(outcomes, _screen_chunk(job, chunk), on_done)
@@ -226,7 +230,8 @@ def _fill(draft: Draft, asked: list[str], unmoved: Collection[str], decided: int
     patches = latest_patches(contract.name) if decided else None
     todo, stay = list(asked), set(unmoved)
     while todo:
-        started, keys = time.monotonic(), next(chunks({key: job.read[key] for key in todo}, CHUNK_PARTITIONS))
+        started, read = time.monotonic(), {key: job.read[key] for key in todo}
+        keys = next(chunks(read, job.rows_at_once, CHUNK_PARTITIONS))
         judge(job.con, job.judging, job.values(keys), patches, job.values(sorted(stay)), draft.values)
         later = [contract.partition.key(place) for place in later_holders(job.con, contract)]
         job.look_up(later)

@@ -76,10 +76,13 @@ class Job:
     @property
     def facts(self) -> str:
         """Aggregates over raw rows: rows, set aside, with unknown columns, a sample of those set aside, content hash."""
-        hashed = content_hash_sql({column.source: "VARCHAR" for column in self.staging.columns.values()})
         aside = "{'_record': _record, '_offset': _offset, '_defect': _defect}"
         sample = f"(list({aside} ORDER BY _record) FILTER (_defect IS NOT NULL))[:{SAMPLE}]"
-        return f"count(*), count(_defect), count(_extra), {sample}, {hashed}"
+        return f"count(*), count(_defect), count(_extra), {sample}, {self.content_hash}"
+
+    @property
+    def content_hash(self) -> str:
+        return content_hash_sql({column.source: "VARCHAR" for column in self.staging.columns.values()})
 
     @cached_property
     def nothing(self) -> Sequence[Any]:
@@ -98,21 +101,6 @@ class Ready:
     slice: Slice | None = None
 
 
-Landed = tuple[Sequence[Any], StagedFile]
-
-
-@dataclass(frozen=True)
-class Arrived:
-    """A file that was read: the partition it is of (none for one that holds many), when, and how long that took. One that
-    was landed from where it is has its facts and its staged file."""
-
-    key: str
-    read: FileRead
-    started: datetime
-    seconds: float
-    landed: Landed | None = None
-
-
 @dataclass
 class Landing:
     """Stages a large file as it is read, so that its rows are not written twice. Small ones share a scan with others."""
@@ -120,35 +108,50 @@ class Landing:
     job: Job
     con: duckdb.DuckDBPyConnection
     key: str
-    landed: Landed | None = None
+    file: StagedFile | None = None
+    facts: Sequence[Any] = ()
 
     def __call__(self, read: FileRead) -> bool:
         """Whether the staged file holds what the file's bytes promise; it is removed when it does not."""
         assert read.in_place is not None
         if read.size < LARGE_BYTES:
             return False
-        job, partition = self.job, self.job.raw.partition.values(self.key)
+        job, promise = self.job, read.in_place.promise
         try:
-            file = job.lake.stage(self.con, job.raw.name, job.relation(read), partition)
+            partition = job.raw.partition.values(self.key)
+            self.file = job.lake.stage(self.con, job.raw.name, job.relation(read), partition)
         except LakeError as error:
             if error.transient or isinstance(error, StorageError):
                 raise
             return False  # the careful path knows why
-        assert file is not None
-        held = f"coalesce(sum({read.in_place.value_bytes}), 0)"
-        rows = f"read_parquet({text(str(file.path))}, hive_partitioning=false)"
-        ((*facts, value_bytes),) = job.query(self.con, f"SELECT {job.facts}, {held} FROM {rows}")
-        self.landed = facts, file
-        promise = read.in_place.promise
-        if (file.rows, value_bytes) == (promise.records, promise.value_bytes):
+        assert self.file is not None
+        rows, digest, value_bytes = job.query(
+            self.con,
+            f"SELECT count(*), {job.content_hash}, coalesce(sum({read.in_place.value_bytes}), 0) "
+            f"FROM read_parquet({text(str(self.file.path))}, hive_partitioning=false)",
+        )[0]
+        # What is read in place has no record set aside, and no column that the contract does not know.
+        self.facts = (rows, 0, 0, None, digest)
+        if (rows, value_bytes) == (promise.records, promise.value_bytes):
             return True
         self.discard()
         return False
 
     def discard(self) -> None:
-        if self.landed:
-            _discard(self.job, self.landed[1])
-        self.landed = None
+        _discard(self.job, self.file)
+        self.file = None
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A file that was read: the partition it is of (none for one that holds many), when, how long that took, and what was
+    landed of it already."""
+
+    key: str
+    read: FileRead
+    started: datetime
+    seconds: float
+    landed: Landing | None = None
 
 
 def load_raw(lake: Lake, feed: Feed, keys: Sequence[str], run_id: str, on_done: OnDone | None = None) -> list[Outcome]:
@@ -216,7 +219,7 @@ def _read(job: Job, key: str) -> Arrived | Ready:
     started, clock, file = utc_now(), time.monotonic(), job.feed.file(key)
     try:
         for trial in retrying():
-            with trial, closing(job.lake.connect()) as con:
+            with trial, closing(_reading(job, file).connect()) as con:
                 landing = None if job.feed.split_by else Landing(job, con, key)
                 try:
                     read = job.read(con, file, landing)
@@ -224,15 +227,24 @@ def _read(job: Job, key: str) -> Arrived | Ready:
                     if landing:
                         landing.discard()
                     raise
-                return Arrived(key, read, started, time.monotonic() - clock, landing.landed if landing else None)
+                landed = landing if landing and landing.file else None
+                return Arrived(key, read, started, time.monotonic() - clock, landed)
     except PlatformError as error:
         return Ready(_failed(job, key, file, error, started, time.monotonic() - clock))
     raise AssertionError("unreachable")
 
 
+def _reading(job: Job, file: str) -> Lake:
+    """The engine that reads a file: large ones are read side by side, each by one thread from its bytes to its rows."""
+    with suppress(OSError):  # who reads the file says what is wrong with it
+        if _readers(job.lake) > 1 and (job.lake.settings.landing_dir / file).stat().st_size >= LARGE_BYTES:
+            return job.lake.one_threaded
+    return job.lake
+
+
 def _staged(job: Job, arrived: Sequence[Arrived]) -> list[Ready]:
     """Stages the partitions that were read. What goes wrong here is the disk's matter and fails them all."""
-    clock, files = time.monotonic(), [found.landed[1] for found in arrived if found.landed]
+    clock, files = time.monotonic(), [found.landed.file for found in arrived if found.landed and found.landed.file]
     types = {dimension.column: dimension.duckdb_type for dimension in job.raw.partition.dimensions}
     relations = []
     for found in (found for found in arrived if found.read.records and not found.landed):
@@ -242,7 +254,7 @@ def _staged(job: Job, arrived: Sequence[Arrived]) -> list[Ready]:
         columns = "".join(f", {text(value)}::{types[name]} AS {ident(name)}" for name, value in place.items())
         relations.append(f"SELECT *{columns} FROM ({job.relation(found.read)})")
     try:
-        facts = {found.key: found.landed[0] for found in arrived if found.landed}
+        facts = {found.key: found.landed.facts for found in arrived if found.landed}
         if relations:
             counted, staged = _stage(job, " UNION ALL ".join(relations))
             facts, files = facts | counted, [*files, *staged]
