@@ -35,7 +35,7 @@ CLOCKS: tuple[tuple[str, str, Name], ...] = (
     ("data_platform.sources.reader_csv", "read_header", "raw: header"),
     ("data_platform.sources.reader_csv", "read_fast", "raw: parse CSV to spool"),
     ("data_platform.sources.reader_csv", "read_careful", "raw: parse CSV carefully"),
-    ("data_platform.sources.load", "Job.query", "raw: count and content hash"),
+    ("data_platform.sources.landing", "Job.query", "raw: count and content hash"),
     ("data_platform.lake.lake", "Lake.stage", _layer),
     ("data_platform.lake.lake", "Lake.stage_many", _layer),
     ("data_platform.lake.lake", "Lake.commit", _committed),

@@ -16,17 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
-from data_platform.contracts.model import Contract
 from data_platform.contracts.registry import contract as contract_of
-from data_platform.errors import LakeError, LoadFailed, PlatformError, SourceError, StorageError
+from data_platform.errors import LoadFailed, PlatformError, SourceError
 from data_platform.lake import stopping
-from data_platform.lake.hashing import HASH_ALGORITHM, content_hash_sql
+from data_platform.lake.hashing import HASH_ALGORITHM
 from data_platform.lake.lake import Lake, Slice, StagedFile
 from data_platform.lake.ledger import utc_now
 from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult, kept
@@ -36,61 +32,15 @@ from data_platform.lake.sql import ident, names, partition_text, text
 from data_platform.lake.storage import storage_errors
 from data_platform.sources.control import read_control
 from data_platform.sources.declare import Feed
-from data_platform.sources.reader import FileRead, Land, read_feed
+from data_platform.sources.landing import Arrived, Job, arrive
+from data_platform.sources.reader import FileRead
 from data_platform.sources.split import partition_sql
 
 CHUNK = 100  # partitions that are staged in one scan and committed together
 CHUNK_BYTES = 512 << 20
-LARGE_BYTES = 16 << 20
 MAX_READERS = 4
-SAMPLE = 3
 EXTRA_COLUMNS, UNPARSABLE_RECORDS = "extra_columns", "unparsable_records"
 OnDone = Callable[[Outcome], None]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What one call of `load_raw` works with. `staging` is the feed's contract, `raw` that of the table to load."""
-
-    lake: Lake
-    feed: Feed
-    staging: Contract
-    raw: Contract
-    run_id: str
-    loaded_at: datetime
-    folder: Path
-
-    def read(self, con: duckdb.DuckDBPyConnection, file: str, land: Land | None) -> FileRead:
-        spool = self.folder / f"{uuid.uuid4().hex}.parquet"
-        return read_feed(con, self.feed, self.staging, self.lake.settings.landing_dir, file, spool, land)
-
-    def query(self, con: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
-        with storage_errors(self.folder):
-            return con.execute(sql).fetchall()
-
-    def relation(self, read: FileRead) -> str:
-        """A query of the raw table's columns, partition columns aside."""
-        moment = f"{text(self.loaded_at.isoformat(sep=' '))}::TIMESTAMP"
-        return f"SELECT *, {moment} AS _loaded_at, {text(self.run_id)} AS _run_id FROM ({read.relation})"
-
-    @property
-    def facts(self) -> str:
-        """Aggregates over raw rows: rows, set aside, with unknown columns, a sample of those set aside, content hash."""
-        aside = "{'_record': _record, '_offset': _offset, '_defect': _defect}"
-        sample = f"(list({aside} ORDER BY _record) FILTER (_defect IS NOT NULL))[:{SAMPLE}]"
-        return f"count(*), count(_defect), count(_extra), {sample}, {self.content_hash}"
-
-    @property
-    def content_hash(self) -> str:
-        return content_hash_sql({column.source: "VARCHAR" for column in self.staging.columns.values()})
-
-    @cached_property
-    def nothing(self) -> Sequence[Any]:
-        """The facts of a partition without rows."""
-        origin = "NULL::BIGINT AS _record, NULL::BIGINT AS _offset, NULL::VARCHAR AS _defect, NULL::VARCHAR AS _extra"
-        columns = ", ".join(f"NULL::VARCHAR AS {ident(column.source)}" for column in self.staging.columns.values())
-        with closing(self.lake.connect()) as con:
-            return self.query(con, f"SELECT {self.facts} FROM (SELECT {columns}, {origin}) WHERE false")[0]
 
 
 @dataclass(frozen=True)
@@ -101,67 +51,14 @@ class Ready:
     slice: Slice | None = None
 
 
-@dataclass
-class Landing:
-    """Stages a large file as it is read, so that its rows are not written twice. Small ones share a scan with others."""
-
-    job: Job
-    con: duckdb.DuckDBPyConnection
-    key: str
-    file: StagedFile | None = None
-    facts: Sequence[Any] = ()
-
-    def __call__(self, read: FileRead) -> bool:
-        """Whether the staged file holds what the file's bytes promise; it is removed when it does not."""
-        assert read.in_place is not None
-        if read.size < LARGE_BYTES:
-            return False
-        job, promise = self.job, read.in_place.promise
-        try:
-            partition = job.raw.partition.values(self.key)
-            self.file = job.lake.stage(self.con, job.raw.name, job.relation(read), partition)
-        except LakeError as error:
-            if error.transient or isinstance(error, StorageError):
-                raise
-            return False  # the careful path knows why
-        assert self.file is not None
-        rows, digest, value_bytes = job.query(
-            self.con,
-            f"SELECT count(*), {job.content_hash}, coalesce(sum({read.in_place.value_bytes}), 0) "
-            f"FROM read_parquet({text(str(self.file.path))}, hive_partitioning=false)",
-        )[0]
-        # What is read in place has no record set aside, and no column that the contract does not know.
-        self.facts = (rows, 0, 0, None, digest)
-        if (rows, value_bytes) == (promise.records, promise.value_bytes):
-            return True
-        self.discard()
-        return False
-
-    def discard(self) -> None:
-        _discard(self.job, self.file)
-        self.file = None
-
-
-@dataclass(frozen=True)
-class Arrived:
-    """A file that was read: the partition it is of (none for one that holds many), when, how long that took, and what was
-    landed of it already."""
-
-    key: str
-    read: FileRead
-    started: datetime
-    seconds: float
-    landed: Landing | None = None
-
-
 def load_raw(lake: Lake, feed: Feed, keys: Sequence[str], run_id: str, on_done: OnDone | None = None) -> list[Outcome]:
     """Loads these partitions of a feed's raw table and returns one outcome per key, in order of the keys. A file that
     cannot be read raises nothing: it is a failed outcome and a row of the ledger. `on_done` is told each outcome once.
     Partitions that were not begun when somebody asked to stop have no outcome.
     Raises `LakeError` when the lake itself cannot be opened."""
     done: dict[str, Outcome] = {}
-    with _job(lake, feed, run_id) as job:
-        wanted = list(dict.fromkeys(keys))
+    wanted = list(dict.fromkeys(keys))
+    with _job(lake, feed, run_id, len(wanted)) as job:
         for ready in _split(job, wanted) if feed.split_by else _one_by_one(job, wanted):
             for outcome in _commit(job, ready):
                 done[outcome.partition_key] = outcome
@@ -170,13 +67,8 @@ def load_raw(lake: Lake, feed: Feed, keys: Sequence[str], run_id: str, on_done: 
     return [done[key] for key in keys if key in done]
 
 
-def _readers(lake: Lake) -> int:
-    """Files read at once: a small file keeps one core busy, whatever the engine's threads."""
-    return min(lake.settings.threads or os.cpu_count() or 1, MAX_READERS)
-
-
 @contextmanager
-def _job(lake: Lake, feed: Feed, run_id: str) -> Iterator[Job]:
+def _job(lake: Lake, feed: Feed, run_id: str, files: int) -> Iterator[Job]:
     staging, raw = contract_of(feed.contract), contract_of(feed.raw)
     types = {dimension.column: dimension.duckdb_type for dimension in raw.partition.dimensions}
     columns = {column.source: column.duckdb_type for column in raw.columns.values()}
@@ -185,13 +77,15 @@ def _job(lake: Lake, feed: Feed, run_id: str) -> Iterator[Job]:
     with storage_errors(scratch):
         scratch.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(prefix=f"read-{mark(lake.settings.lake_dir)}-", dir=scratch)
+    # A small file keeps one core busy, whatever the engine's threads.
+    readers = max(1, min(lake.settings.threads or os.cpu_count() or 1, MAX_READERS, files))
     with folder as name:
-        yield Job(lake, feed, staging, raw, run_id, utc_now(), Path(name))
+        yield Job(lake, feed, staging, raw, run_id, utc_now(), Path(name), readers)
 
 
 def _one_by_one(job: Job, keys: Sequence[str]) -> Iterator[list[Ready]]:
     """Feeds with a file per partition: files are read side by side, and what a batch of them holds is staged in one scan."""
-    with ThreadPoolExecutor(_readers(job.lake)) as pool:
+    with ThreadPoolExecutor(job.readers) as pool:
         for batch in _batches(job, keys):
             arrived = list(pool.map(lambda key: None if stopping.asked() else _read(job, key), batch))
             yield [
@@ -215,31 +109,12 @@ def _batches(job: Job, keys: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _read(job: Job, key: str) -> Arrived | Ready:
-    """Reads the file of one partition into a spool; one that cannot be read has failed already."""
-    started, clock, file = utc_now(), time.monotonic(), job.feed.file(key)
+    """Reads the file of one partition; one that cannot be read has failed already."""
+    started, clock = utc_now(), time.monotonic()
     try:
-        for trial in retrying():
-            with trial, closing(_reading(job, file).connect()) as con:
-                landing = None if job.feed.split_by else Landing(job, con, key)
-                try:
-                    read = job.read(con, file, landing)
-                except BaseException:
-                    if landing:
-                        landing.discard()
-                    raise
-                landed = landing if landing and landing.file else None
-                return Arrived(key, read, started, time.monotonic() - clock, landed)
+        return arrive(job, key)
     except PlatformError as error:
-        return Ready(_failed(job, key, file, error, started, time.monotonic() - clock))
-    raise AssertionError("unreachable")
-
-
-def _reading(job: Job, file: str) -> Lake:
-    """The engine that reads a file: large ones are read side by side, each by one thread from its bytes to its rows."""
-    with suppress(OSError):  # who reads the file says what is wrong with it
-        if _readers(job.lake) > 1 and (job.lake.settings.landing_dir / file).stat().st_size >= LARGE_BYTES:
-            return job.lake.one_threaded
-    return job.lake
+        return Ready(_failed(job, key, job.feed.file(key), error, started, time.monotonic() - clock))
 
 
 def _staged(job: Job, arrived: Sequence[Arrived]) -> list[Ready]:

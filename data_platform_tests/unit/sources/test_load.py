@@ -23,6 +23,7 @@ from data_platform.lake.lake import Lake
 from data_platform.lake.ledger import Load, latest_loads
 from data_platform.lake.outcomes import Outcome
 from data_platform.settings import Settings
+from data_platform.sources import landing as landing_module
 from data_platform.sources import load as load_module
 from data_platform.sources import reader_csv
 from data_platform.sources.declare import Feed
@@ -35,10 +36,10 @@ FEED = Feed("staging.things", "things/{key}.csv", "csv")
 GOOD = HEADER + b"1,a,2\n2,b,3\n"
 
 
-@pytest.fixture(params=[load_module.LARGE_BYTES, 0], ids=["small files", "large files"])
+@pytest.fixture(params=[landing_module.LARGE_BYTES, 0], ids=["small files", "large files"])
 def lake(request: pytest.FixtureRequest, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
     """A lake with a landing folder, and the contract of `things`, by day. A large file is landed as it is read."""
-    monkeypatch.setattr(load_module, "LARGE_BYTES", request.param)
+    monkeypatch.setattr(landing_module, "LARGE_BYTES", request.param)
     declare(
         monkeypatch,
         Contract("staging.things", Things, "one row per thing", "x@example.com", partition=by("arrival_date", "day")),
@@ -142,7 +143,7 @@ def test_a_bad_file_fails_its_own_day_and_keeps_what_that_day_had(lake: Lake, sa
 
 def test_a_file_that_changes_while_it_is_read_fails_its_own_day(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = {key: drop(lake, key, GOOD) for key in DAYS}
-    read_feed = load_module.read_feed
+    read_feed = landing_module.read_feed
 
     def read_and_change(*arguments: object) -> object:
         if arguments[4] == f"things/{DAYS[1]}.csv":
@@ -159,7 +160,7 @@ def test_a_file_that_changes_while_it_is_read_fails_its_own_day(lake: Lake, monk
 
         return check
 
-    monkeypatch.setattr(load_module, "read_feed", read_and_change)
+    monkeypatch.setattr(landing_module, "read_feed", read_and_change)
     outcomes = by_key(load_raw(lake, FEED, DAYS, "run-1"))
     assert [outcomes[key].committed for key in DAYS] == [True, False, True]
     assert "changed while it was read" in outcomes[DAYS[1]].load.error
@@ -169,7 +170,7 @@ def test_a_file_that_changes_while_it_is_read_fails_its_own_day(lake: Lake, monk
 def test_a_large_clean_file_is_landed_without_a_spool_and_one_with_a_ragged_record_as_a_small_one(
     settings: Settings, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(load_module, "LARGE_BYTES", 1)
+    monkeypatch.setattr(landing_module, "LARGE_BYTES", 1)
     spooled: list[str] = []
     read_fast = reader_csv.read_fast
     monkeypatch.setattr(reader_csv, "read_fast", lambda *given: spooled.append(given[2].sha256) or read_fast(*given))
@@ -291,8 +292,8 @@ def test_a_split_file_is_read_once_and_every_record_is_in_one_partition(
         lake, "year", HEADER + "".join(f"{number},a,{at}\n" for number, at in enumerate(when)).encode() + b"x,ragged\n"
     )
     reads: list[str] = []
-    read_feed = load_module.read_feed
-    monkeypatch.setattr(load_module, "read_feed", lambda *given: reads.append(given[4]) or read_feed(*given))
+    read_feed = landing_module.read_feed
+    monkeypatch.setattr(landing_module, "read_feed", lambda *given: reads.append(given[4]) or read_feed(*given))
     keys = ["2026-01-01", "2026-02-01", "2026-03-01"]
     outcomes = by_key(load_raw(lake, feed, keys, "run-1"))
     assert reads == ["things/year.csv"]
