@@ -51,7 +51,7 @@ KINDS = ("share", *POINTS)
 LOCKED_SECONDS = 0.3
 OUTLASTING = 0.2  # the share of faults that the platform's own retries do not outlast
 UPKEEP_HOURS = 2
-KEEP_DAYS = 1 / 180  # a simulated day takes some eight minutes
+KEEP_DAYS = 8 / 1440  # eight minutes of the clock, as long as a simulated day takes
 
 
 @dataclass

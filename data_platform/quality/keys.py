@@ -24,7 +24,7 @@ def holds_key(contract: Contract) -> str:
 
 def same_key(contract: Contract, parts: Sequence[str], left: str, right: str) -> str:
     """A condition that rows of two relations agree in these columns, of the key or the partition. Plain equality where
-    there is no NULL: for that alone DuckDB skips the row groups of a scan whose keys are out of the other side's range."""
+    there is no NULL: the engine knows more plans for it."""
     key = contract.key.columns if contract.key else ()
     nullable = {part for part in key if contract.columns[part].nullable}
     return " AND ".join(

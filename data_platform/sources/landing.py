@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -45,13 +45,20 @@ class Job:
     folder: Path
     readers: int
 
-    def engine(self, file: str) -> Lake:
-        """Who reads a file: large ones of CSV are read side by side, each by one thread from its bytes to its rows."""
-        if self.readers > 1 and self.feed.format == "csv" and not self.feed.split_by:
-            with suppress(OSError):  # who reads the file says what is wrong with it
-                if (self.lake.settings.landing_dir / file).stat().st_size >= LARGE_BYTES:
-                    return self.lake.one_threaded
-        return self.lake
+    def connect(self, file: str) -> duckdb.DuckDBPyConnection:
+        """Who reads a file. Large ones of CSV are read side by side, each by one thread from its bytes to its rows."""
+        if self.readers == 1 or self.feed.format != "csv" or self.feed.split_by or not self._is_large(file):
+            return self.lake.connect()
+        con = self.lake.one_threaded.connect()
+        # What is read once need not stay in memory: this engine has a limit of its own beside the other's.
+        con.execute("SET enable_external_file_cache = false")
+        return con
+
+    def _is_large(self, file: str) -> bool:
+        try:
+            return (self.lake.settings.landing_dir / file).stat().st_size >= LARGE_BYTES
+        except OSError:
+            return False  # who reads the file says what is wrong with it
 
     def read(self, con: duckdb.DuckDBPyConnection, file: str, land: Land | None) -> FileRead:
         spool = self.folder / f"{uuid.uuid4().hex}.parquet"
@@ -144,7 +151,7 @@ def arrive(job: Job, key: str) -> Arrived:
     """Reads the file of one partition, or the one that holds them all (`key` is empty). Raises `PlatformError`."""
     started, clock, file = utc_now(), time.monotonic(), job.feed.file(key)
     for trial in retrying():
-        with trial, closing(job.engine(file).connect()) as con:
+        with trial, closing(job.connect(file)) as con:
             landing = Landing(job, con, key)
             try:
                 read = job.read(con, file, None if job.feed.split_by else landing)

@@ -7,6 +7,7 @@ import pytest
 
 from data_platform.lake import lake as lakes
 from data_platform.lake.lake import Lake
+from data_platform.settings import Settings
 
 
 def engine_of(con: duckdb.DuckDBPyConnection) -> set[str]:
@@ -25,3 +26,23 @@ def test_an_engine_is_replaced_after_its_last_connection_is_given(lake: Lake, mo
     assert first.execute("SELECT answer FROM scratch").fetchone() == (42,)
     assert first.execute("SELECT count(*) >= 0 FROM lake.ops.loads").fetchone() == (True,)
     first.close()
+
+
+def test_callers_that_bring_threads_of_their_own_get_engines_of_one_thread(settings: Settings) -> None:
+    lake = Lake(settings.model_copy(update={"threads": 2}))
+    con = lake.one_threaded.connect()
+    assert con.execute("SELECT current_setting('threads')").fetchone() == (1,)
+    assert lake.connect().execute("SELECT current_setting('threads')").fetchone() == (2,)
+    assert con.execute("SELECT count(*) FROM lake.ops.loads").fetchone() == (0,)
+    assert lake.one_threaded.one_threaded is lake.one_threaded
+    folders = {spill_folder(con), spill_folder(lake.connect())}
+    assert len(folders) == 2
+    engine = lake.one_threaded._engines[False]
+    lake.close()
+    with pytest.raises(duckdb.ConnectionException):
+        engine.execute("SELECT 1")
+
+
+def spill_folder(con: duckdb.DuckDBPyConnection) -> str:
+    (folder,) = con.execute("SELECT current_setting('temp_directory')").fetchone() or ("",)
+    return str(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import duckdb
 import pandera.ibis as pa
 import pytest
 
@@ -124,3 +125,21 @@ def test_a_day_that_takes_keys_from_all_that_follow_is_judged_some_rows_at_a_tim
     staged = {path.name for path in lake.attachment.data_path.rglob("*.parquet")}
     named = rows(lake, "SELECT data_file FROM ducklake_list_files('lake', 'orders', schema => 'staging')")
     assert {str(name).rpartition("/")[2] for (name,) in named} <= staged
+
+
+@pytest.mark.parametrize(("memory", "at_once"), [("1GB", 4_000_000), ("16GB", 10_000_000), ("64GB", 16_000_000)])
+def test_a_scan_takes_as_many_rows_as_memory_allows(memory: str, at_once: int) -> None:
+    with duckdb.connect(config={"memory_limit": memory}) as con:
+        assert judging.rows_at_once(con) == pytest.approx(at_once, rel=0.1)
+
+
+@pytest.mark.parametrize("taken", ["O0000000001", "O0000000005", "O0000000009"])
+def test_a_key_at_either_end_of_the_range_that_a_load_has_is_found_in_another_partition(lake, land, taken):
+    load_customer(lake, land)
+    land("orders", DAY, [order(int(taken[1:]))])
+    land("orders", NEXT, [order(n, ordered_at=f"{NEXT} 08:00:00") for n in (1, 5, 9)])
+    for day in (DAY, NEXT):
+        screen(lake, ORDERS, [day], "run")
+    kept = rows(lake, "SELECT order_id FROM lake.staging.orders WHERE arrival_date = DATE '2026-01-06' ORDER BY ALL")
+    assert [name for (name,) in kept] == [f"O{n:010d}" for n in (1, 5, 9) if f"O{n:010d}" != taken]
+    assert rows(lake, "SELECT rules FROM lake.quarantine.orders") == [("key",)]

@@ -11,6 +11,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from data_platform.contracts.model import REGISTRY, Contract
@@ -338,3 +339,20 @@ def test_every_staging_table_has_a_feed_and_feeds_of_one_table_are_found_by_any_
     for staging in contracts("staging"):
         assert feed_of(staging.name) == feed_of(staging.table) == feed_of(f"raw.{staging.table}")
         assert feed_of(staging.table).contract == staging.name
+
+
+def test_the_record_numbers_of_a_large_file_are_its_lines_whatever_the_threads(lake: Lake) -> None:
+    """40 MB: more than the engine's threads read at once."""
+    lake = Lake(lake.settings.model_copy(update={"threads": 4}))
+    path = lake.settings.landing_dir / "things" / f"{DAYS[0]}.csv"
+    with duckdb.connect() as con:
+        con.execute(
+            f"COPY (SELECT i AS thing_id, 'a label of some length' AS \"Label text\", i * 7 AS amount FROM range(1000000) t(i)) "
+            f"TO '{path}' (HEADER)"
+        )
+    (outcome,) = load_raw(lake, FEED, DAYS[:1], "run-1")
+    assert outcome.load.rows_accepted == 1_000_000
+    with lake.connect(read_only=True) as con:
+        wrong = con.execute("SELECT count(*) FROM lake.raw.things WHERE thing_id::BIGINT + 1 <> _record").fetchone()
+    assert wrong == (0,)
+    lake.close()
