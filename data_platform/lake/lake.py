@@ -11,7 +11,6 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 
 import duckdb
 import tenacity
@@ -51,6 +50,7 @@ class Lake:
         self.attachment: Attachment = attachment(settings)
         self._engines: dict[bool, duckdb.DuckDBPyConnection] = {}
         self._given: Counter[bool] = Counter()
+        self._one_threaded: Lake | None = None
         self._pid = os.getpid()
         self._lock = threading.RLock()
 
@@ -66,11 +66,16 @@ class Lake:
             return gate_for(repr(catalog), lambda: PostgresLatch(catalog), self.settings.lock_timeout)
         return gate_for(str(lock), lambda: FileLatch(lock), self.settings.lock_timeout)
 
-    @cached_property
+    @property
     def one_threaded(self) -> Lake:
         """The same lake through engines of one thread, for callers that bring threads of their own: two of them in one
         engine of two threads take a third more CPU for the same files."""
-        return self if self.settings.threads == 1 else Lake(self.settings.model_copy(update={"threads": 1}))
+        if self.settings.threads == 1:
+            return self
+        with self._lock:
+            if self._one_threaded is None:
+                self._one_threaded = Lake(self.settings.model_copy(update={"threads": 1}))
+            return self._one_threaded
 
     def attach_sql(self, *, read_only: bool = False) -> str:
         """The ATTACH statement, for an engine that is not ours; `attachment` has its parts."""
@@ -100,8 +105,8 @@ class Lake:
             for engine in self._engines.values():
                 engine.close()
             self._engines.clear()
-            other = self.__dict__.pop("one_threaded", self)
-        if other is not self:
+            other, self._one_threaded = self._one_threaded, None
+        if other is not None:
             other.close()
 
     def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection:

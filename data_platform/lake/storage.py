@@ -96,6 +96,9 @@ def is_lost(said: str) -> bool:
 
 def translate(error: duckdb.Error | OSError, place: Path | str) -> PlatformError:
     """The platform's error for one of DuckDB's or the system's; `place` is the folder or catalog concerned."""
+    if isinstance(error, duckdb.InvalidInputException) and "CSV Error" in str(error).partition("\n")[0]:
+        # The rest quotes the record, whose words are not the disk's or the catalog's, and may be personal.
+        return LakeError("A record of a CSV file cannot be read.", fix="look at the file")
     found = _translated(error, place)
     found.transient = found.transient or may_pass(error)
     return found

@@ -133,7 +133,7 @@ def _between(con: duckdb.DuckDBPyConnection, contract: Contract, candidates: str
         " AND ".join(
             f"{ident(column.name)} BETWEEN {text(low)}::{column.duckdb_type} AND {text(high)}::{column.duckdb_type}"
             for column, (low, high) in zip(bounded, found or (), strict=True)
-            if low is not None
+            if low is not None and "\0" not in low + high  # no text of a statement holds one
         )
         or "true"
     )

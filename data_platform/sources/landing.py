@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +44,16 @@ class Job:
     loaded_at: datetime
     folder: Path
     readers: int
+    uncommitted: dict[Path, StagedFile] = field(default_factory=dict)
+
+    def hold(self, files: Iterable[StagedFile]) -> None:
+        """Staged files that nobody commits are removed when the job ends, whatever ends it."""
+        self.uncommitted.update({file.path: file for file in files})
+
+    def hand_over(self, files: Iterable[StagedFile]) -> None:
+        """Files that a commit answers for from now on."""
+        for file in files:
+            self.uncommitted.pop(file.path, None)
 
     def connect(self, file: str) -> duckdb.DuckDBPyConnection:
         """Who reads a file. Large ones of CSV are read side by side, each by one thread from its bytes to its rows."""
@@ -116,7 +126,9 @@ class Landing:
             if error.transient or isinstance(error, StorageError):
                 raise
             return False  # the careful path knows why
-        assert self.file is not None
+        if self.file is None:
+            return False  # blank lines alone, which are no records
+        job.hold([self.file])
         rows, digest, value_bytes = job.query(
             self.con,
             f"SELECT count(*), {job.content_hash}, coalesce(sum({read.in_place.value_bytes}), 0) "

@@ -80,7 +80,11 @@ def _job(lake: Lake, feed: Feed, run_id: str, files: int) -> Iterator[Job]:
     # A small file keeps one core busy, whatever the engine's threads.
     readers = max(1, min(lake.settings.threads or os.cpu_count() or 1, MAX_READERS, files))
     with folder as name:
-        yield Job(lake, feed, staging, raw, run_id, utc_now(), Path(name), readers)
+        job = Job(lake, feed, staging, raw, run_id, utc_now(), Path(name), readers)
+        try:
+            yield job
+        finally:
+            lake.discard(list(job.uncommitted.values()))
 
 
 def _one_by_one(job: Job, keys: Sequence[str]) -> Iterator[list[Ready]]:
@@ -133,6 +137,7 @@ def _staged(job: Job, arrived: Sequence[Arrived]) -> list[Ready]:
         if relations:
             counted, staged = _stage(job, " UNION ALL ".join(relations))
             facts, files = facts | counted, [*files, *staged]
+            job.hold(staged)
         by_key = _by_key(job, files)
         seconds = (time.monotonic() - clock) / max(len(arrived), 1)
         return [_ready(job, found, found.key, facts, by_key, found.read.records, seconds) for found in arrived]
@@ -234,6 +239,7 @@ def _commit(job: Job, chunk: Sequence[Ready]) -> list[Outcome]:
     try:
         if good:
             slices = [ready.slice for ready in good if ready.slice is not None]
+            job.hand_over(file for part in slices for file in part.files)
             message = f"{job.raw.name}: {len(good)} partitions"
             job.lake.commit(slices, [ready.outcome.load for ready in good], message=message)
     except PlatformError as error:

@@ -13,7 +13,7 @@ from data_platform.contracts.model import REGISTRY, Action, Contract, Key, colum
 from data_platform.contracts.partitioning import by
 from data_platform.contracts.registry import contract
 from data_platform.errors import ContractError
-from data_platform.quality import decide, inbox, judging, screening
+from data_platform.quality import decide, inbox, judging, keys, screening
 from data_platform.quality.compiler import Judge
 from data_platform.quality.inbox import Pick
 from data_platform.quality.screening import screen
@@ -143,3 +143,10 @@ def test_a_key_at_either_end_of_the_range_that_a_load_has_is_found_in_another_pa
     kept = rows(lake, "SELECT order_id FROM lake.staging.orders WHERE arrival_date = DATE '2026-01-06' ORDER BY ALL")
     assert [name for (name,) in kept] == [f"O{n:010d}" for n in (1, 5, 9) if f"O{n:010d}" != taken]
     assert rows(lake, "SELECT rules FROM lake.quarantine.orders") == [("key",)]
+
+
+def test_a_key_with_a_nul_character_is_compared_as_any_other(lake, land):
+    contract = lines(scope="table")
+    with lake.connect() as con:
+        con.execute("CREATE TEMP TABLE c AS SELECT 'a' || chr(0) AS id, 1::BIGINT AS n UNION ALL SELECT 'b', 2")
+        assert keys._between(con, contract, "c") == "\"n\" BETWEEN '1'::BIGINT AND '2'::BIGINT"

@@ -356,3 +356,39 @@ def test_the_record_numbers_of_a_large_file_are_its_lines_whatever_the_threads(l
         wrong = con.execute("SELECT count(*) FROM lake.raw.things WHERE thing_id::BIGINT + 1 <> _record").fetchone()
     assert wrong == (0,)
     lake.close()
+
+
+@pytest.mark.parametrize(
+    "word", ["Permission denied", "No space left", "Connection refused", "deadlock detected", "timeout expired"]
+)
+def test_the_words_of_a_record_that_cannot_be_read_are_not_taken_for_the_disk_s(lake: Lake, word: str) -> None:
+    drop(lake, DAYS[0], GOOD + f"3,{word},4,5,6\n".encode())
+    (outcome,) = load_raw(lake, FEED, DAYS[:1], "run-1")
+    assert outcome.committed, outcome.load.error
+    assert (outcome.load.rows_read, outcome.load.rows_warned) == (3, 1)
+
+
+def test_a_large_file_of_blank_lines_is_an_empty_day_and_takes_no_other_along(lake: Lake) -> None:
+    drop(lake, DAYS[0], GOOD)
+    drop(lake, DAYS[1], HEADER + b"\n" * 50)
+    outcomes = by_key(load_raw(lake, FEED, DAYS[:2], "run-1"))
+    assert {key: outcome.load.rows_read for key, outcome in outcomes.items()} == {DAYS[0]: 2, DAYS[1]: 0}
+
+
+@pytest.mark.parametrize("stopped_in", ["_staged", "_read"])
+def test_what_was_landed_is_removed_when_somebody_interrupts_before_the_commit(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, stopped_in: str
+) -> None:
+    for key in DAYS:
+        drop(lake, key, GOOD)
+    original = getattr(load_module, stopped_in)
+
+    def interrupted(job: Any, found: Any) -> Any:
+        if stopped_in == "_read" and found != DAYS[-1]:
+            return original(job, found)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(load_module, stopped_in, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        load_raw(lake, FEED, DAYS, "run-1")
+    assert not list((lake.settings.lake_dir / "data" / "raw").rglob("*.parquet"))
