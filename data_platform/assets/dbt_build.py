@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -118,7 +119,10 @@ def _build_span(
 ) -> dict[str, list[Outcome]]:  # fmt: skip
     manifest = read_manifest(manifest_path(lake.settings, dbt_dir))
     above, stated = parents(manifest), {contract.table: contract for contract in contracts}
-    variables = {"calendar_start": lake.settings.start_date.isoformat()}
+    variables: dict[str, Any] = {
+        "calendar_start": lake.settings.start_date.isoformat(),
+        "partition_by": {contract.table: list(contract.partition.columns) for contract in contracts},
+    }
     if span.window:
         variables |= {"window_start": span.window[0].isoformat(), "window_end": span.window[1].isoformat()}
     causes = _never_loaded(lake, lake_tables(manifest, set(stated)))
@@ -137,7 +141,18 @@ def _build_span(
                 contract = stated[model]
                 upstream = set().union(*(failed.get(parent, set()) for parent in above.get(model, ())))
                 relation = f"{database}.main.{ident(model)}"
-                found = build_mart(lake, contract, con, relation, span.keys, run_id, upstream, on_done, version)
+                found = build_mart(
+                    lake,
+                    contract,
+                    con,
+                    relation,
+                    span.keys,
+                    run_id,
+                    upstream,
+                    on_done,
+                    version,
+                    candidates.files(model),
+                )
                 failed[model] = {outcome.partition_key for outcome in found if not outcome.committed}
                 outcomes[contract.name] = found
     for model in (model for model in stated if model in causes):

@@ -51,6 +51,12 @@ class Candidates:
     built: tuple[str, ...]
     failed: Mapping[str, str]
 
+    def files(self, model: str) -> list[Path]:
+        """The Parquet files of a model: by partition where the build was told how its table is cut."""
+        place = self.path.with_name(f"{self.path.name}.{model}")
+        whole = place.with_name(f"{place.name}.parquet")
+        return [whole] if whole.exists() else sorted(place.rglob("*.parquet"))
+
 
 def manifest_path(settings: Settings, dbt_dir: Path = DBT_DIR) -> Path:
     """The manifest of the project as its files are now; parses them when no process has done so yet, else only hashes
@@ -68,7 +74,7 @@ def manifest_path(settings: Settings, dbt_dir: Path = DBT_DIR) -> Path:
 
 @contextmanager
 def built(
-    settings: Settings, models: Sequence[str], variables: Mapping[str, str], dbt_dir: Path = DBT_DIR,
+    settings: Settings, models: Sequence[str], variables: Mapping[str, Any], dbt_dir: Path = DBT_DIR,
     version: int | None = None,
 ) -> Iterator[Candidates]:  # fmt: skip
     """Builds the models and all seeds from the lake as it is, or was at a version; the file is gone when the block ends.
@@ -90,7 +96,7 @@ def built(
 
 
 def _build(
-    settings: Settings, folder: Path, models: Sequence[str], variables: Mapping[str, str], dbt_dir: Path,
+    settings: Settings, folder: Path, models: Sequence[str], variables: Mapping[str, Any], dbt_dir: Path,
     version: int | None,
 ) -> Candidates:  # fmt: skip
     from dbt.artifacts.schemas.run import RunExecutionResult

@@ -11,13 +11,14 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import duckdb
 import tenacity
 
 from data_platform.errors import LakeError, SettingsError, UsageError
+from data_platform.lake import adopting, staging, tables
 from data_platform.lake import commit as commits
-from data_platform.lake import staging, tables
 from data_platform.lake.attach import Attachment, PostgresCatalog, attachment, open_engine
 from data_platform.lake.commit import Check, Slice, slices_of
 from data_platform.lake.gate import FileLatch, Gate, gate_for
@@ -171,7 +172,20 @@ class Lake:
         if not any(partitions):
             file = self.stage(con, name, select_sql)
             return [Slice(name, {}, (file,) if file else ())]
-        files = self.stage_many(con, name, select_sql)
+        return self._slices(name, self.stage_many(con, name, select_sql), partitions)
+
+    def adopt_slices(
+        self, con: duckdb.DuckDBPyConnection, name: str, files: Sequence[Path],
+        partitions: Sequence[Mapping[str, object]],
+    ) -> list[Slice] | None:  # fmt: skip
+        """As `stage_slices`, of Parquet files that are there by `column=value` folders already; files of other partitions
+        are left out. `None` when their columns are not just the table's: those rows are to be staged."""
+        found = adopting.adopt(con, self.attachment.data_path, table_name(name), files, partitions)
+        return None if found is None else self._slices(name, found, partitions)
+
+    def _slices(
+        self, name: str, files: Sequence[StagedFile], partitions: Sequence[Mapping[str, object]]
+    ) -> list[Slice]:
         staged = {tuple(sorted(part.partition.items())): part for part in slices_of(files)}
         slices = [
             staged.pop(tuple(sorted(values.items())), Slice(name, dict(values))) for values in partitions

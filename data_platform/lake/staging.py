@@ -118,11 +118,11 @@ def stage(
         ]
         columns = [_cast(name, kind, given) for name, kind in shape.columns.items() if name not in partition]
         where = f" WHERE {' AND '.join(guards)}" if guards else ""
-        folder = _folder(data_path, table, hive_path(partition))
+        folder = table_folder(data_path, table, hive_path(partition))
         path = folder / f"load-{mark(data_path.parent)}-{uuid.uuid4().hex}.parquet"
         folder.mkdir(parents=True, exist_ok=True)
         reached("before stage")
-        with _removed_on_error(lambda: [path]):
+        with removed_on_error(lambda: [path]):
             sql = f"SELECT {', '.join(columns)} FROM ({select_sql}) AS _rows{where}"
             counted = con.execute(f"COPY ({sql}) TO {text(str(path))} ({_FORMAT})").fetchone()
         rows = int(counted[0]) if counted else 0
@@ -150,17 +150,18 @@ def stage_many(
             raise LakeError(f"The rows for `{table}` lack the partition column `{missing[0]}`.")
         columns = ", ".join(_cast(name, kind, given) for name, kind in shape.columns.items())
         by = ", ".join(ident(name) for name in shape.partition_by)
-        token, folder = f"load-{mark(data_path.parent)}-{uuid.uuid4().hex}", _folder(data_path, table, "")
+        token, folder = f"load-{mark(data_path.parent)}-{uuid.uuid4().hex}", table_folder(data_path, table, "")
         folder.mkdir(parents=True, exist_ok=True)
         reached("before stage")
-        with _removed_on_error(lambda: folder.rglob(f"{token}-*")):
+        with removed_on_error(lambda: folder.rglob(f"{token}-*")):
             written = con.execute(
                 f"COPY (SELECT {columns} FROM ({select_sql}) AS _rows) TO {text(str(folder))} ({_FORMAT}, "
                 f"PARTITION_BY ({by}), FILENAME_PATTERN '{token}-{{uuid}}', OVERWRITE_OR_IGNORE, RETURN_STATS)"
             ).fetchall()
             reached("after stage")
             return [
-                StagedFile(str(table), Path(row[0]), int(row[1]), _values(table, shape, row[-1])) for row in written
+                StagedFile(str(table), Path(row[0]), int(row[1]), typed_values(table, shape, row[-1]))
+                for row in written
             ]
 
 
@@ -194,7 +195,8 @@ def fsync(path: Path) -> None:
         os.close(handle)
 
 
-def _folder(data_path: Path, table: TableName, partition: str) -> Path:
+def table_folder(data_path: Path, table: TableName, partition: str) -> Path:
+    """Where the files of a table, or of the partition with this hive path, are."""
     return data_path / table.layer / table.table / partition
 
 
@@ -243,8 +245,8 @@ def _loses(source: str, target: str) -> bool:
     return target == "DATE" and source.startswith("TIMESTAMP")
 
 
-def _values(table: TableName, shape: Shape, keys: Mapping[str, str | None]) -> dict[str, object]:
-    """Typed partition values of what COPY reports, refusing what a path cannot carry."""
+def typed_values(table: TableName, shape: Shape, keys: Mapping[str, str | None]) -> dict[str, object]:
+    """Typed partition values of their texts, as COPY and paths state them, refusing what a path cannot carry."""
     found: dict[str, object] = {}
     for name, kind in shape.partition_types.items():
         stated = keys[name]
@@ -267,7 +269,8 @@ def _typed(stated: str, kind: str) -> object:
 
 
 @contextmanager
-def _removed_on_error(paths: Callable[[], Iterable[Path]]) -> Iterator[None]:
+def removed_on_error(paths: Callable[[], Iterable[Path]]) -> Iterator[None]:
+    """Files that a step made are gone when it fails."""
     try:
         yield
     except BaseException:

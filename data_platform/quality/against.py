@@ -69,7 +69,7 @@ def judge_lake(con: duckdb.DuckDBPyConnection, contract: Contract, on_done: OnDo
     decided = latest_patches(contract.name) if has_patches(con, contract.name) else None
     found, done = Against(partitions=len(read)), 0
     try:
-        for keys in chunks(dict(sorted(read.items())), rows_at_once(con), CHUNK_PARTITIONS):
+        for keys in chunks(dict(sorted(read.items())), rows_at_once(con, contract), CHUNK_PARTITIONS):
             if on_done:
                 on_done(done, len(read))
             values = [contract.partition.values(key) for key in keys]

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -40,7 +41,7 @@ OnDone = Callable[[Outcome], None]
 @dataclass(frozen=True)
 class Candidate:
     """Rows of some partitions of a mart that nobody may read yet. `relation` is SQL that the connection can
-    select from, and gives the same rows each time."""
+    select from, and gives the same rows each time; `files`, where there are any, are the Parquet files it reads."""
 
     lake: Lake
     con: duckdb.DuckDBPyConnection
@@ -49,6 +50,7 @@ class Candidate:
     keys: Sequence[str]
     run_id: str
     built_from: int | None = None
+    files: Sequence[Path] = ()
 
     @property
     def contract(self) -> Contract:
@@ -69,13 +71,15 @@ def build_mart(
     failed_upstream: Collection[str] = (),
     on_done: OnDone | None = None,
     built_from: int | None = None,
+    files: Sequence[Path] = (),
 ) -> list[Outcome]:
     """Audits `relation` (columns of the contract) for these partition keys and commits those that pass, in one
     transaction. `failed_upstream` are keys whose inputs failed: they fail too; `built_from` is the version of the lake
-    that the relation was read from. One outcome per key.
+    that the relation was read from, `files` the Parquet files it consists of: they join the lake as they are where their
+    columns are the table's. One outcome per key.
     Raises `LoadFailed` when the candidate has rows of other partitions."""
     started = time.monotonic()
-    candidate = Candidate(lake, con, Judge.of(contract), relation, keys, run_id, built_from)
+    candidate = Candidate(lake, con, Judge.of(contract), relation, keys, run_id, built_from, files)
     with storage_errors(lake.attachment.data_path):
         _ensure_tables(candidate)
         outcomes = _settle(candidate, failed_upstream, started)
@@ -231,6 +235,10 @@ def _replacements(candidate: Candidate, table: str, keys: Sequence[str], extra: 
     if not keys:
         return []
     partitions = [candidate.contract.partition.values(key) for key in keys]
+    if candidate.files and table == candidate.contract.name:
+        adopted = candidate.lake.adopt_slices(candidate.con, table, candidate.files, partitions)
+        if adopted is not None:
+            return adopted
     wanted = in_partitions(candidate.contract, partitions)
     sql = f"SELECT {names(candidate.contract.columns)}{extra} FROM {rows} WHERE {wanted}"
     return candidate.lake.stage_slices(candidate.con, table, sql, partitions)

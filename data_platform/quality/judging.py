@@ -23,8 +23,8 @@ from data_platform.quality.python_rules import judge_in_python
 from data_platform.quality.raw_rows import ORIGIN, identity, in_partitions, patched, raw_rows, row_pack
 
 CHUNK_ROWS, LEAST_ROWS = 16_000_000, 4_000_000
-MEMORY_PER_ROW = 4 * 400
-"""The rows of a scan are kept as judged, some 400 bytes each, in a quarter of the engine's memory; `LEAST_ROWS` of them in
+MEMORY_PER_VALUE = 4 * 24
+"""The rows of a scan are kept as judged, some 24 bytes a value, in a quarter of the engine's memory; `LEAST_ROWS` of them in
 any case, for the engine spills."""
 
 
@@ -60,9 +60,10 @@ def judge(
         FROM judged LEFT JOIN fates ON judged.rowid = fates._id""")
 
 
-def rows_at_once(con: duckdb.DuckDBPyConnection) -> int:
+def rows_at_once(con: duckdb.DuckDBPyConnection, contract: Contract) -> int:
     """How many rows one scan judges."""
-    return min(CHUNK_ROWS, max(LEAST_ROWS, memory_limit(con) // MEMORY_PER_ROW))
+    width = len(contract.columns) + len(_lead(contract))
+    return min(CHUNK_ROWS, max(LEAST_ROWS, memory_limit(con) // (width * MEMORY_PER_VALUE)))
 
 
 def chunks(read: Mapping[str, int], rows_at_once: int, most: int) -> Iterator[list[str]]:

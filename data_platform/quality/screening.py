@@ -85,7 +85,7 @@ class Job:
 
     @cached_property
     def rows_at_once(self) -> int:
-        return rows_at_once(self.con)
+        return rows_at_once(self.con, self.contract)
 
     def values(self, keys: Sequence[str]) -> list[Values]:
         return [self.contract.partition.values(key) for key in keys]

@@ -15,6 +15,7 @@ from data_platform.assets import dbt_build
 from data_platform.assets.dbt_build import build_marts
 from data_platform.assets.dbt_runner import DBT_DIR, built
 from data_platform.contracts.registry import contract
+from data_platform.lake import staging
 from data_platform.lake.lake import Lake
 from data_platform.lake.ledger import stale_days
 from data_platform.lake.outcomes import Outcome
@@ -115,6 +116,26 @@ def test_a_day_that_fails_its_audit_keeps_its_old_rows_and_so_does_what_is_built
     assert _keys(found["marts.fct_payments"], committed=False) == []
     assert _rows(shop, "SELECT * FROM lake.marts.daily_revenue ORDER BY ALL") == before
     assert _rows(shop, "SELECT order_id FROM lake.failed.fct_orders WHERE _failed_rules <> ''") == [("O0000000009",)]
+
+
+def test_the_rows_that_pass_are_written_once_and_a_model_without_rows_empties_its_days(
+    shop: Lake, put: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, stage = list[str](), staging.stage_many
+
+    def watched(con: Any, data_path: Path, table: Any, *rest: Any) -> Any:
+        written.append(str(table))
+        return stage(con, data_path, table, *rest)
+
+    monkeypatch.setattr(staging, "stage_many", watched)
+    _build(shop, FACTS, DAYS)
+    assert not [table for table in written if table.startswith("marts.")]
+    assert _rows(shop, "SELECT count(*) FROM lake.marts.fct_payments") == [(2,)]
+    for arrival in ("2026-01-01", "2026-01-02"):
+        put("staging.payments", arrival, [])
+    found = _build(shop, ["marts.fct_payments"], DAYS)
+    assert _keys(found["marts.fct_payments"], committed=True) == DAYS
+    assert _rows(shop, "SELECT count(*) FROM lake.marts.fct_payments") == [(0,)]
 
 
 @pytest.mark.slow

@@ -341,17 +341,17 @@ def test_every_staging_table_has_a_feed_and_feeds_of_one_table_are_found_by_any_
         assert feed_of(staging.table).contract == staging.name
 
 
-def test_the_record_numbers_of_a_large_file_are_its_lines_whatever_the_threads(lake: Lake) -> None:
-    """40 MB: more than the engine's threads read at once."""
+@pytest.mark.parametrize("lake", [landing_module.LARGE_BYTES], indirect=True, ids=["40 MB"])
+@pytest.mark.parametrize("files", [1, 2], ids=["by all threads", "side by side"])
+def test_the_record_numbers_of_a_large_file_are_its_lines_whatever_the_threads(lake: Lake, files: int) -> None:
+    """More than the engine's threads read at once."""
     lake = Lake(lake.settings.model_copy(update={"threads": 4}))
-    path = lake.settings.landing_dir / "things" / f"{DAYS[0]}.csv"
+    lines = "SELECT i AS thing_id, 'a label of some length' AS \"Label text\", i * 7 AS amount FROM range(1000000) t(i)"
     with duckdb.connect() as con:
-        con.execute(
-            f"COPY (SELECT i AS thing_id, 'a label of some length' AS \"Label text\", i * 7 AS amount FROM range(1000000) t(i)) "
-            f"TO '{path}' (HEADER)"
-        )
-    (outcome,) = load_raw(lake, FEED, DAYS[:1], "run-1")
-    assert outcome.load.rows_accepted == 1_000_000
+        for key in DAYS[:files]:
+            con.execute(f"COPY ({lines}) TO '{lake.settings.landing_dir / 'things' / key}.csv' (HEADER)")
+    outcomes = load_raw(lake, FEED, DAYS[:files], "run-1")
+    assert [outcome.load.rows_accepted for outcome in outcomes] == [1_000_000] * files
     with lake.connect(read_only=True) as con:
         wrong = con.execute("SELECT count(*) FROM lake.raw.things WHERE thing_id::BIGINT + 1 <> _record").fetchone()
     assert wrong == (0,)
