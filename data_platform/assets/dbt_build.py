@@ -26,6 +26,7 @@ from data_platform.lake.ledger import loads_since
 from data_platform.lake.outcomes import LoadRecord, Outcome
 from data_platform.lake.points import reached
 from data_platform.lake.sql import ident, text
+from data_platform.lake.staging import FILE_FORMAT
 from data_platform.quality.audit import build_mart
 
 OnDone = Callable[[Outcome], None]
@@ -121,6 +122,7 @@ def _build_span(
     above, stated = parents(manifest), {contract.table: contract for contract in contracts}
     variables: dict[str, Any] = {
         "calendar_start": lake.settings.start_date.isoformat(),
+        "file_format": FILE_FORMAT,
         "partition_by": {contract.table: list(contract.partition.columns) for contract in contracts},
     }
     if span.window:

@@ -1,4 +1,4 @@
-"""dbt inside this process: the parsed project, and builds of candidate tables in a throw-away file.
+"""dbt inside this process: the parsed project, and builds of candidates in a throw-away folder.
 
 In-process, because a `dbt` command costs 4 s of imports on 2 cores (and `DbtCliResource` runs three: version, adapter,
 build), while dagster-dbt has imported most of dbt already. No Dagster here, and no writing to the lake.

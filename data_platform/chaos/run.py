@@ -122,7 +122,7 @@ class Chaos:
         nth = self.random.randint(1, TIMES.get(step, 1)) if point != RANDOM else 0
         return Plan(
             self.generation, point if point != RANDOM else "", nth, victim,
-            uses_dbt=step == "dbt model" or self.random.random() < 0.1, keeps_up=step in ("expiry", "clean-up"),
+            uses_dbt=step in ("dbt model", "stage", "add") or self.random.random() < 0.1, keeps_up=step in ("expiry", "clean-up"),
         )  # fmt: skip
 
     def _kill(self, point: str, victim: Victim) -> Kill:

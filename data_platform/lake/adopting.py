@@ -17,7 +17,7 @@ import duckdb
 
 from data_platform.lake.owners import mark
 from data_platform.lake.points import reached
-from data_platform.lake.sql import TableName, hive_path, text, texts
+from data_platform.lake.sql import TableName, hive_path, texts
 from data_platform.lake.staging import Shape, StagedFile, need_shape, removed_on_error, table_folder, typed_values
 from data_platform.lake.storage import storage_errors
 
@@ -35,7 +35,7 @@ def adopt(
     the staged ones of a table; the originals stay where they are. `None` when the columns are not just the table's."""
     with storage_errors(data_path):
         shape = need_shape(con, table)
-        if files and _columns(con, shape, files) != dict(shape.columns):
+        if files and _columns(con, files) != {n: k for n, k in shape.columns.items() if n not in shape.partition_by}:
             return None
         rows = _rows(con, files)
         wanted = {shape.key(values) for values in partitions}
@@ -52,10 +52,8 @@ def adopt(
     return staged
 
 
-def _columns(con: duckdb.DuckDBPyConnection, shape: Shape, files: Sequence[Path]) -> dict[str, str]:
-    kinds = ", ".join(f"{text(name)}: {kind}" for name, kind in shape.partition_types.items())
-    hive = f", hive_partitioning = true, hive_types = {{{kinds}}}" if kinds else ", hive_partitioning = false"
-    found = con.execute(f"DESCRIBE FROM read_parquet({texts([str(files[0])])}{hive})").fetchall()
+def _columns(con: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> dict[str, str]:
+    found = con.execute(f"DESCRIBE FROM read_parquet({texts([str(files[0])])}, hive_partitioning = false)").fetchall()
     return {name: kind for name, kind, *_ in found}
 
 

@@ -36,7 +36,7 @@ _INTEGERS = (
 )
 _FSYNC_THREADS = 8
 # A dictionary of many values costs half of the writing time and saves little beside zstd; one of few values speeds readers.
-_FORMAT = "FORMAT parquet, COMPRESSION zstd, DICTIONARY_SIZE_LIMIT 1000"
+FILE_FORMAT = "FORMAT parquet, COMPRESSION zstd, DICTIONARY_SIZE_LIMIT 1000"
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def stage(
         reached("before stage")
         with removed_on_error(lambda: [path]):
             sql = f"SELECT {', '.join(columns)} FROM ({select_sql}) AS _rows{where}"
-            counted = con.execute(f"COPY ({sql}) TO {text(str(path))} ({_FORMAT})").fetchone()
+            counted = con.execute(f"COPY ({sql}) TO {text(str(path))} ({FILE_FORMAT})").fetchone()
         rows = int(counted[0]) if counted else 0
     reached("after stage")
     if rows == 0:
@@ -155,7 +155,7 @@ def stage_many(
         reached("before stage")
         with removed_on_error(lambda: folder.rglob(f"{token}-*")):
             written = con.execute(
-                f"COPY (SELECT {columns} FROM ({select_sql}) AS _rows) TO {text(str(folder))} ({_FORMAT}, "
+                f"COPY (SELECT {columns} FROM ({select_sql}) AS _rows) TO {text(str(folder))} ({FILE_FORMAT}, "
                 f"PARTITION_BY ({by}), FILENAME_PATTERN '{token}-{{uuid}}', OVERWRITE_OR_IGNORE, RETURN_STATS)"
             ).fetchall()
             reached("after stage")

@@ -23,6 +23,7 @@ from data_platform.lake.ledger import utc_now
 from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult, kept
 from data_platform.lake.points import reached
 from data_platform.lake.sql import ident, names, text
+from data_platform.lake.staging import removed_on_error
 from data_platform.lake.storage import storage_errors
 from data_platform.quality.bands import History
 from data_platform.quality.candidate import judge_rows
@@ -218,17 +219,32 @@ def _commit(candidate: Candidate, outcomes: Sequence[Outcome], seen: int) -> Non
     bad = [outcome.partition_key for outcome in outcomes if not outcome.committed]
     rules = ", ".join(f"CASE WHEN _broken & {bit} <> 0 THEN {text(name)} END" for name, bit in candidate.judging.bits())
     extra = f", concat_ws(',', {rules}) AS _failed_rules, {text(candidate.run_id)} AS _run_id"
-    slices = _replacements(candidate, contract.name, good, "", "candidate_rows")
-    slices += _replacements(candidate, candidate.failed_table, bad, extra, "routed")
-    slices += [Slice(candidate.failed_table, contract.partition.values(key)) for key in good]
+    slices = list[Slice]()
+    with removed_on_error(lambda: [file.path for part in slices for file in part.files]):
+        slices += _replacements(candidate, contract.name, good, "", "candidate_rows")
+        _refuse_other_rows(contract, slices, outcomes)
+        slices += _replacements(candidate, candidate.failed_table, bad, extra, "routed")
+        slices += [Slice(candidate.failed_table, contract.partition.values(key)) for key in good]
+        record = recording(candidate.con, contract, candidate.run_id) if good else None
     audits = [_audit(candidate, outcome) for outcome in outcomes]
     check = None
     if contract.key_spans_partitions and good:
         partitions = [contract.partition.values(key) for key in good]
         check = partial(refuse_taken_keys, contract, partitions, seen + len(good))
-    record = recording(candidate.con, contract, candidate.run_id) if good else None
     loads = [outcome.load for outcome in outcomes]
     candidate.lake.commit(slices, loads, audits, check=both(check, record), message=f"build {contract.name}")
+
+
+def _refuse_other_rows(contract: Contract, slices: Sequence[Slice], outcomes: Sequence[Outcome]) -> None:
+    """Raises `LoadFailed` when the files of a partition hold another number of rows than were judged."""
+    judged = {outcome.partition_key: outcome.load.rows_accepted for outcome in outcomes}
+    for part in slices:
+        key, rows = contract.partition.key(part.partition), sum(file.rows for file in part.files)
+        if rows != judged[key]:
+            raise LoadFailed(
+                f"`{contract.name}` `{key}`: {judged[key]} rows were judged, but {rows} would be committed.",
+                fix="report this: the candidate gave other rows the second time",
+            )
 
 
 def _replacements(candidate: Candidate, table: str, keys: Sequence[str], extra: str, rows: str) -> list[Slice]:

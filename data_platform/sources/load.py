@@ -168,6 +168,7 @@ def _split(job: Job, keys: Sequence[str]) -> Iterator[list[Ready]]:
         chosen = ", ".join(f"{text(str(job.raw.partition.values(key)[column]))}::{kind}" for key in keys)
         relation = f"SELECT *, {value} AS {ident(column)} FROM ({job.relation(whole.read)})"
         facts, files = _stage(job, relation, f"{ident(column)} IN ({chosen})")
+        job.hold(files)
         _check_law(file, whole.read.records, sum(found[0] for found in facts.values()))
         seconds = (time.monotonic() - clock) / len(keys)
         by_key = _by_key(job, files)

@@ -20,6 +20,7 @@ from data_platform.lake.lake import Lake
 from data_platform.lake.ledger import stale_days
 from data_platform.lake.outcomes import Outcome
 from data_platform.quality.audit import build_mart
+from data_platform.settings import load_settings
 
 DAYS = ["2026-01-01", "2026-01-02"]
 FACTS = ["marts.fct_orders", "marts.fct_order_items", "marts.fct_payments", "marts.daily_revenue"]
@@ -136,6 +137,20 @@ def test_the_rows_that_pass_are_written_once_and_a_model_without_rows_empties_it
     found = _build(shop, ["marts.fct_payments"], DAYS)
     assert _keys(found["marts.fct_payments"], committed=True) == DAYS
     assert _rows(shop, "SELECT count(*) FROM lake.marts.fct_payments") == [(0,)]
+
+
+@pytest.mark.parametrize("name", ["a [1] home", "it's *one*"])
+def test_a_home_whose_name_has_signs_of_patterns_is_a_home_like_others(
+    shop_home: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(shop_home, tmp_path / name)
+    lake = Lake(load_settings(home=tmp_path / name))
+    found = _build(lake, FACTS, DAYS)
+    assert {table: [outcome.load.rows_accepted for outcome in outcomes] for table, outcomes in found.items()} == {
+        "marts.fct_orders": [2, 1], "marts.fct_order_items": [2, 1], "marts.fct_payments": [1, 1],
+        "marts.daily_revenue": [1, 1],
+    }  # fmt: skip
+    lake.close()
 
 
 @pytest.mark.slow

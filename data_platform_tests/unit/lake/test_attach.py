@@ -173,3 +173,14 @@ def test_what_the_engine_says_becomes_an_error_with_a_fix(said: str, kind: type[
     error = translate(duckdb.IOException(said), "/somewhere")
     assert type(error) is kind
     assert error.fix
+
+
+@pytest.mark.parametrize(
+    "word", ["Permission denied", "No space left on device", "connection refused", "timeout expired"]
+)
+def test_the_words_of_a_value_are_not_taken_for_the_disk_s_or_the_catalog_s(word: str) -> None:
+    with duckdb.connect() as con, pytest.raises(duckdb.ConversionException) as caught:
+        con.execute(f"SELECT '{word}'::INTEGER")
+    error = translate(caught.value, "/somewhere")
+    assert (type(error), error.transient) == (LakeError, False)
+    assert word not in error.message

@@ -47,6 +47,7 @@ def test_the_last_error_is_raised_as_it_is(monkeypatch):
         (duckdb.TransactionException("Transaction conflict on table"), True),
         (duckdb.IOException("database is locked"), True),
         (duckdb.ConversionException("Could not convert string 'a conflict' to INT32"), False),
+        (duckdb.ConversionException("Conversion Error: Could not convert string 'deadlock detected' to INT32"), False),
         (duckdb.IOException("No space left on device"), False),
         (OSError(errno.ETIMEDOUT, "timed out"), True),
         (OSError(errno.ESTALE, "Stale file handle"), True),

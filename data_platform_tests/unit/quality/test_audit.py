@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from data_platform.contracts.registry import contract
-from data_platform.errors import LoadFailed
+from data_platform.errors import KeyConflict, LakeError, LoadFailed
 from data_platform.quality import audit
 from data_platform.quality.audit import build_mart
 
@@ -100,3 +103,64 @@ def test_of_two_builds_that_take_one_key_the_later_is_refused(lake, monkeypatch)
     assert not pay(NEXT)
     with lake.connect() as con:
         assert con.execute("SELECT count(*) FROM lake.marts.fct_payments").fetchone() == (1,)
+
+
+@pytest.fixture
+def build_files(lake: Any, tmp_path: Path) -> Callable[..., list[Any]]:
+    """Builds from Parquet files by day, as dbt leaves them; `unseen` rows are in the files and not in what is judged."""
+
+    def built(values: str, keys: list[str], unseen: str = "") -> list[Any]:
+        folder = tmp_path / "built"
+        with duckdb.connect() as con:
+            types = ", ".join(f"{column.name} {column.duckdb_type}" for column in REVENUE.columns.values())
+            con.execute(f"CREATE TABLE rows ({types}); INSERT INTO rows VALUES {values}{unseen}")
+            con.execute(f"COPY rows TO '{folder}' (FORMAT parquet, PARTITION_BY (revenue_date), OVERWRITE)")
+        return build(lake, values, keys, files=sorted(folder.rglob("*.parquet")))
+
+    return built
+
+
+def committed_files(lake: Any) -> list[Path]:
+    return [*(lake.attachment.data_path / "marts").rglob("*.parquet")]
+
+
+def test_files_that_pass_join_the_mart_and_those_that_fail_do_not(lake, build_files):
+    bad, good = build_files(f"{row(DAY, orders=-1)}, {row(NEXT, orders=7)}", [DAY, NEXT])
+    assert (bad.committed, good.committed) == (False, True)
+    assert marts(lake) == [(dt.date(2026, 1, 6), "DE", 7)]
+    assert [file.stat().st_nlink for file in committed_files(lake)] == [2]
+    with lake.connect() as con:
+        assert con.execute("SELECT count(*) FROM lake.failed.daily_revenue").fetchone() == (1,)
+
+
+def test_files_with_rows_that_nobody_judged_are_refused(lake, build_files):
+    build_files(row(DAY), [DAY])
+    with pytest.raises(LoadFailed, match="1 rows were judged, but 2 would be committed"):
+        build_files(row(DAY), [DAY], unseen=f", {row(DAY, country='US')}")
+    assert marts(lake) == [(dt.date(2026, 1, 5), "DE", 3)]
+    assert len(committed_files(lake)) == 1
+
+
+def test_files_are_taken_again_when_another_build_came_first(lake, build_files, monkeypatch):
+    commit, attempts = lake.commit, []
+
+    def overtaken(*given: Any, **named: Any) -> Any:
+        attempts.append([file.path for part in given[0] for file in part.files])
+        if len(attempts) == 1:
+            lake.discard([file for part in given[0] for file in part.files])
+            raise KeyConflict("another build")
+        return commit(*given, **named)
+
+    monkeypatch.setattr(type(lake), "commit", lambda _, *given, **named: overtaken(*given, **named))
+    assert build_files(row(DAY), [DAY])[0].committed
+    assert len(attempts) == 2 and committed_files(lake) == attempts[1] != attempts[0]
+
+
+def test_a_build_that_fails_before_its_commit_leaves_no_file_behind(lake, build_files, monkeypatch):
+    def full(*_: Any) -> None:
+        raise LakeError("no space left")
+
+    monkeypatch.setattr(audit, "recording", full)
+    with pytest.raises(LakeError, match="no space"):
+        build_files(row(DAY), [DAY])
+    assert committed_files(lake) == []

@@ -392,3 +392,19 @@ def test_what_was_landed_is_removed_when_somebody_interrupts_before_the_commit(
     with pytest.raises(KeyboardInterrupt):
         load_raw(lake, FEED, DAYS, "run-1")
     assert not list((lake.settings.lake_dir / "data" / "raw").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize("stopped_in", ["_by_key", "_commit"])
+def test_what_was_staged_of_a_file_of_many_days_is_removed_when_somebody_interrupts(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, stopped_in: str
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    path = lake.settings.landing_dir / "things" / "year.csv"
+    path.write_bytes(HEADER + b"".join(f"1,a,{day}\n".encode() for day in DAYS))
+    monkeypatch.setattr(load_module, "CHUNK", 1)
+    monkeypatch.setattr(load_module, stopped_in, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        load_raw(lake, Feed("staging.things", "things/year.csv", "csv", split_by="amount"), DAYS, "run-1")
+    assert not list((lake.settings.lake_dir / "data" / "raw").rglob("*.parquet"))

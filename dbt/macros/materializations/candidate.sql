@@ -1,7 +1,7 @@
 {#-
   Rows that wait for their audit: Parquet files with a view of the model's name on them, columns in the types of the
-  contract. `partition_by` names by model the columns that cut its table: then each partition has files of its own, as
-  the lake wants them, and what passes the audit joins the lake without being written again.
+  contract. `partition_by` names by model the columns that cut its table, `file_format` says how the lake's files are
+  written: then each partition has files of its own, and what passes the audit joins the lake as it is.
 -#}
 {% materialization candidate, adapter="duckdb" %}
   {%- if not config.get("contract").enforced -%}
@@ -10,6 +10,8 @@
   {%- set relation = this.incorporate(type="view") -%}
   {%- set cut = var("partition_by", {}).get(this.identifier, []) -%}
   {%- set place = (var("build_file", "candidates") ~ "." ~ this.identifier) | replace("'", "''") -%}
+  {#- In a pattern a bracket opens a class of characters; one in a class of its own is meant as it is. -#}
+  {%- set files = (place | replace("[", "[[]") ~ "/**/*.parquet") if cut else place ~ ".parquet" -%}
   {%- set columns = model.columns.values() | list -%}
   {{ run_hooks(pre_hooks) }}
   {% call statement("main") -%}
@@ -24,12 +26,11 @@
         {{ sql }}
       ) as model_subq
     ) to '{{ place }}{{ "" if cut else ".parquet" }}' (
-      format parquet, compression zstd, dictionary_size_limit 1000
+      {{ var("file_format", "format parquet") }}
       {%- if cut %}, partition_by ({% for name in cut %}{{ adapter.quote(name) }}{{ ", " if not loop.last }}{% endfor %})
       {%- endif -%}
     )
   {%- endcall %}
-  {%- set files = place ~ ("/**/*.parquet" if cut else ".parquet") -%}
   {%- set written = run_query("select count(*) from glob('" ~ files ~ "')").columns[0].values()[0] -%}
   {% call statement("view") -%}
     create view {{ relation }} as
