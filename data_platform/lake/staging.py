@@ -36,7 +36,8 @@ _INTEGERS = (
 )
 _FSYNC_THREADS = 8
 # A dictionary of many values costs half of the writing time and saves little beside zstd; one of few values speeds readers.
-FILE_FORMAT = "FORMAT parquet, COMPRESSION zstd, DICTIONARY_SIZE_LIMIT 1000"
+# The delta encodings of version 2 leave zstd so little that its least effort gives smaller files than its usual one before.
+FILE_FORMAT = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 1000"
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from data_platform.settings import Settings
 from data_platform.sources import landing
 from data_platform.sources.declare import Feed
 from data_platform.sources.load import load_raw
+from data_platform_tests.unit.sources.loading import declare
 from data_platform_tests.unit.sources.reading import HEADER, Things
-from data_platform_tests.unit.sources.test_load import declare
 from data_platform_tests.unit.sources.test_reader_laws import TEXTS
 
 FEED = Feed("staging.things", "{key}.csv", "csv")

@@ -6,23 +6,18 @@ import errno
 import gzip
 import hashlib
 import json
-from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
-from data_platform.contracts.model import REGISTRY, Contract
+from data_platform.contracts.model import Contract
 from data_platform.contracts.partitioning import by
-from data_platform.contracts.raw import raw_contract
 from data_platform.contracts.registry import contract, contracts
 from data_platform.errors import GateTimeout
 from data_platform.lake import retrying
 from data_platform.lake.lake import Lake
-from data_platform.lake.ledger import Load, latest_loads
-from data_platform.lake.outcomes import Outcome
 from data_platform.settings import Settings
 from data_platform.sources import landing as landing_module
 from data_platform.sources import load as load_module
@@ -30,56 +25,8 @@ from data_platform.sources import reader_csv
 from data_platform.sources.declare import Feed
 from data_platform.sources.load import load_raw
 from data_platform.sources.registry import feed_of
+from data_platform_tests.unit.sources.loading import DAYS, FEED, GOOD, by_key, declare, drop, ledger, rows
 from data_platform_tests.unit.sources.reading import HEADER, Things
-
-DAYS = ["2026-01-01", "2026-01-02", "2026-01-03"]
-FEED = Feed("staging.things", "things/{key}.csv", "csv")
-GOOD = HEADER + b"1,a,2\n2,b,3\n"
-
-
-@pytest.fixture(params=[landing_module.LARGE_BYTES, 0], ids=["small files", "large files"])
-def lake(request: pytest.FixtureRequest, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
-    """A lake with a landing folder, and the contract of `things`, by day. A large file is landed as it is read."""
-    monkeypatch.setattr(landing_module, "LARGE_BYTES", request.param)
-    declare(
-        monkeypatch,
-        Contract("staging.things", Things, "one row per thing", "x@example.com", partition=by("arrival_date", "day")),
-    )
-    (settings.landing_dir / "things").mkdir(parents=True)
-    found = Lake(settings)
-    yield found
-    found.close()
-
-
-def declare(monkeypatch: pytest.MonkeyPatch, staging: Contract) -> None:
-    monkeypatch.setitem(REGISTRY, staging.name, staging)
-    monkeypatch.setitem(REGISTRY, f"raw.{staging.table}", raw_contract(staging))
-
-
-def drop(lake: Lake, key: str, data: bytes, extension: str = "csv") -> Path:
-    path = lake.settings.landing_dir / "things" / f"{key}.{extension}"
-    path.write_bytes(data)
-    return path
-
-
-def rows(lake: Lake, columns: str = "*") -> list[tuple[object, ...]]:
-    con = lake.connect(read_only=True)
-    try:
-        return con.execute(f"SELECT {columns} FROM lake.raw.things ORDER BY arrival_date, _record").fetchall()
-    finally:
-        con.close()
-
-
-def ledger(lake: Lake) -> dict[str, Load]:
-    con = lake.connect(read_only=True)
-    try:
-        return {load.partition_key: load for load in latest_loads(con, asset="raw.things", outcome=None)}
-    finally:
-        con.close()
-
-
-def by_key(outcomes: list[Outcome]) -> dict[str, Outcome]:
-    return {outcome.partition_key: outcome for outcome in outcomes}
 
 
 def test_a_record_arrives_as_text_with_its_origin(lake: Lake) -> None:
@@ -339,72 +286,3 @@ def test_every_staging_table_has_a_feed_and_feeds_of_one_table_are_found_by_any_
     for staging in contracts("staging"):
         assert feed_of(staging.name) == feed_of(staging.table) == feed_of(f"raw.{staging.table}")
         assert feed_of(staging.table).contract == staging.name
-
-
-@pytest.mark.parametrize("lake", [landing_module.LARGE_BYTES], indirect=True, ids=["40 MB"])
-@pytest.mark.parametrize("files", [1, 2], ids=["by all threads", "side by side"])
-def test_the_record_numbers_of_a_large_file_are_its_lines_whatever_the_threads(lake: Lake, files: int) -> None:
-    """More than the engine's threads read at once."""
-    lake = Lake(lake.settings.model_copy(update={"threads": 4}))
-    lines = "SELECT i AS thing_id, 'a label of some length' AS \"Label text\", i * 7 AS amount FROM range(1000000) t(i)"
-    with duckdb.connect() as con:
-        for key in DAYS[:files]:
-            con.execute(f"COPY ({lines}) TO '{lake.settings.landing_dir / 'things' / key}.csv' (HEADER)")
-    outcomes = load_raw(lake, FEED, DAYS[:files], "run-1")
-    assert [outcome.load.rows_accepted for outcome in outcomes] == [1_000_000] * files
-    with lake.connect(read_only=True) as con:
-        wrong = con.execute("SELECT count(*) FROM lake.raw.things WHERE thing_id::BIGINT + 1 <> _record").fetchone()
-    assert wrong == (0,)
-    lake.close()
-
-
-@pytest.mark.parametrize(
-    "word", ["Permission denied", "No space left", "Connection refused", "deadlock detected", "timeout expired"]
-)
-def test_the_words_of_a_record_that_cannot_be_read_are_not_taken_for_the_disk_s(lake: Lake, word: str) -> None:
-    drop(lake, DAYS[0], GOOD + f"3,{word},4,5,6\n".encode())
-    (outcome,) = load_raw(lake, FEED, DAYS[:1], "run-1")
-    assert outcome.committed, outcome.load.error
-    assert (outcome.load.rows_read, outcome.load.rows_warned) == (3, 1)
-
-
-def test_a_large_file_of_blank_lines_is_an_empty_day_and_takes_no_other_along(lake: Lake) -> None:
-    drop(lake, DAYS[0], GOOD)
-    drop(lake, DAYS[1], HEADER + b"\n" * 50)
-    outcomes = by_key(load_raw(lake, FEED, DAYS[:2], "run-1"))
-    assert {key: outcome.load.rows_read for key, outcome in outcomes.items()} == {DAYS[0]: 2, DAYS[1]: 0}
-
-
-@pytest.mark.parametrize("stopped_in", ["_staged", "_read"])
-def test_what_was_landed_is_removed_when_somebody_interrupts_before_the_commit(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch, stopped_in: str
-) -> None:
-    for key in DAYS:
-        drop(lake, key, GOOD)
-    original = getattr(load_module, stopped_in)
-
-    def interrupted(job: Any, found: Any) -> Any:
-        if stopped_in == "_read" and found != DAYS[-1]:
-            return original(job, found)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(load_module, stopped_in, interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        load_raw(lake, FEED, DAYS, "run-1")
-    assert not list((lake.settings.lake_dir / "data" / "raw").rglob("*.parquet"))
-
-
-@pytest.mark.parametrize("stopped_in", ["_by_key", "_commit"])
-def test_what_was_staged_of_a_file_of_many_days_is_removed_when_somebody_interrupts(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch, stopped_in: str
-) -> None:
-    def interrupted(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    path = lake.settings.landing_dir / "things" / "year.csv"
-    path.write_bytes(HEADER + b"".join(f"1,a,{day}\n".encode() for day in DAYS))
-    monkeypatch.setattr(load_module, "CHUNK", 1)
-    monkeypatch.setattr(load_module, stopped_in, interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        load_raw(lake, Feed("staging.things", "things/year.csv", "csv", split_by="amount"), DAYS, "run-1")
-    assert not list((lake.settings.lake_dir / "data" / "raw").rglob("*.parquet"))
