@@ -212,7 +212,7 @@ class Lake:
         attempt = commits.Attempt()
         try:
             with storage_errors(self.attachment.data_path):
-                staging.flush(change.files)
+                staging.flush(change.files, self.attachment.data_path)
             for trial in retrying():
                 with trial:
                     landed = self._landed(change) if attempt.committing else None

@@ -173,11 +173,13 @@ def discard(files: Iterable[StagedFile]) -> None:
             file.path.unlink(missing_ok=True)
 
 
-def flush(files: Iterable[StagedFile]) -> None:
-    """Makes the files outlive a power cut before the catalog says that they exist."""
+def flush(files: Iterable[StagedFile], data_path: Path) -> None:
+    """Makes the files, and the folders that were made for them, outlive a power cut before the catalog says that they
+    exist."""
     paths = [file.path for file in files]
+    folders = {parent for path in paths for parent in path.parents if parent.is_relative_to(data_path)}
     with ThreadPoolExecutor(max_workers=_FSYNC_THREADS) as pool:
-        for waited in (pool.map(fsync, paths), pool.map(fsync, {path.parent for path in paths})):
+        for waited in (pool.map(fsync, paths), pool.map(fsync, folders)):
             list(waited)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from data_platform.errors import CatalogError, KeyConflict, LakeError, UsageError
 from data_platform.lake import commit as commits
-from data_platform.lake import retrying
+from data_platform.lake import retrying, staging
 from data_platform.lake.lake import Lake, Slice, slices_of
 from data_platform.lake.outcomes import LoadRecord
 
@@ -220,6 +221,19 @@ def test_a_table_gains_columns_and_nothing_else_changes(lake: Lake, con: duckdb.
         lake.ensure_table(con, TABLE, COLUMNS)
     with pytest.raises(LakeError, match="differ in case"):
         lake.ensure_table(con, "staging.x", {"a": "INTEGER", "A": "INTEGER"})
+
+
+def test_a_file_and_all_folders_down_to_it_are_on_the_disk_before_the_catalog_says_so(
+    lake: Lake, con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, fsync, apply = list[Path](), staging.fsync, commits.apply
+    before = list[list[Path]]()
+    monkeypatch.setattr(staging, "fsync", lambda path: (synced.append(path), fsync(path)))
+    monkeypatch.setattr(commits, "apply", lambda *given: (before.append([*synced]), apply(*given))[1])
+    put(lake, con, "SELECT 1 AS id")
+    data = lake.attachment.data_path
+    (file,) = (data / "staging").rglob("*.parquet")
+    assert {file, file.parent, data / "staging/orders", data / "staging", data} <= set(before[0])
 
 
 ACTION = st.tuples(st.integers(0, 3), st.integers(0, 5))
