@@ -17,6 +17,7 @@ import duckdb
 
 from data_platform.assets.dbt_manifest import lake_tables, parents, read_manifest
 from data_platform.assets.dbt_runner import DBT_DIR, Candidates, built, manifest_path
+from data_platform.contracts import dbt_yml
 from data_platform.contracts.model import Contract
 from data_platform.contracts.partitioning import Partitioning
 from data_platform.errors import ContractError
@@ -135,7 +136,7 @@ def _build_span(
     with built(lake.settings, models, variables, dbt_dir, version) as candidates:
         reached("after dbt model")
         causes |= {
-            model: f"{cause}. Fix: correct dbt/models, then build it again"
+            model: f"{cause}. Fix: {_mended_by(cause)}, then build it again"
             for model, cause in candidates.failed.items()
         }
         with _attached(lake, candidates) as (con, database):
@@ -160,6 +161,13 @@ def _build_span(
     for model in (model for model in stated if model in causes):
         outcomes[stated[model].name] = _not_built(lake, stated[model], span.keys, run_id, causes[model], on_done)
     return outcomes
+
+
+def _mended_by(cause: str) -> str:
+    """dbt knows the contract by files that are generated from it."""
+    if "missing in contract" in cause or "missing in definition" in cause:
+        return f"if the contract was changed: {dbt_yml.WRITE}; if not, correct dbt/models"
+    return "correct dbt/models"
 
 
 def _never_loaded(lake: Lake, reads: Mapping[str, frozenset[str]]) -> dict[str, str]:

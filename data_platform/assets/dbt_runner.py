@@ -129,7 +129,7 @@ def _candidates(file: Path, models: Sequence[str], results: Sequence[Any]) -> Ca
     if missing:
         raise ContractError(f"dbt has no model {_listed(missing)}.", fix="add it under dbt/models/marts/")
     failed = {
-        run.node.name: redact(" ".join(str(run.message or run.status).split()))
+        run.node.name: redact(" ".join(str(run.message or run.status).split())).partition(" > in macro ")[0]
         for run in results
         if str(run.status) != "success"
     }

@@ -69,7 +69,9 @@ def backfill(
     start: Annotated[
         str | None, typer.Option("--from", metavar="DAY", help="First day; every partition that overlaps is meant.")
     ] = None,
-    end: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day, inclusive.")] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="DAY", help="Last day, inclusive; default: the last one there is.")
+    ] = None,
     only_missing: Annotated[
         bool, typer.Option("--only-missing", help="Those never loaded, and what hangs on them.")
     ] = False,

@@ -15,6 +15,7 @@ from pathlib import Path
 from data_platform.cli.catalogue import known_tables
 from data_platform.cli.output import Format, emit
 from data_platform.errors import GateTimeout, PlatformError, did_you_mean
+from data_platform.lake.attach import refuse_misleading_home
 from data_platform.lake.lake import get_lake
 from data_platform.lake.ledger import latest_loads
 from data_platform.lake.publish import published_views
@@ -116,8 +117,9 @@ def check_home(settings: Settings) -> Iterator[Check]:
             pass
     except OSError as error:
         fix = "remount or chown it, or set PLATFORM_HOME to another folder"
-        yield Check("home", False, f"{place} cannot be written: {error.strerror}", fix)
+        yield Check("home", False, f"`{place}` cannot be written: {error.strerror}", fix)
         return
+    refuse_misleading_home(settings)
     missing = not settings.dagster_dir.is_dir()
     yield Check("home", not missing, "not made yet" if missing else "writable", "data-platform init" if missing else "")
 

@@ -135,6 +135,21 @@ def find_gaps(plan: Plan, standings: Standings) -> list[Gap]:
     return found
 
 
+def failed_above(plan: Plan, standings: Standings) -> list[Gap]:
+    """Raw partitions outside the plan whose latest attempt failed, and from which staging partitions of the plan would be
+    made: what these hold is of an earlier file."""
+    judge, found = Judge(plan, standings), dict[Item, Gap]()
+    for item in plan.items():
+        if item.asset.path[0] != "staging":
+            continue
+        for parent in plan.parents[item.asset] - set(plan.keys):
+            above = Item(parent, item.partition)
+            if parent.path[0] == "raw" and judge.failed(above):
+                cause = standings.of[(table_of(parent), item.partition)].error
+                found[above] = Gap(above, "failed", cause or "no cause was recorded")
+    return list(found.values())
+
+
 def chosen(plan: Plan, standings: Standings, kind: Kind) -> Plan:
     """The partitions of this kind with what hangs on them. Which mart days hang on a stale staging partition only its
     rows can say: `stale_marts` finds them once they are screened."""

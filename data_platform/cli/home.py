@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_platform.cli.output import Format, emit, note
-from data_platform.lake.storage import storage_errors
+from data_platform.lake.attach import refuse_misleading_home
+from data_platform.lake.storage import storage_errors, translate
 from data_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ concurrency:
 
 def prepare_home(settings: Settings) -> list[Path]:
     """Makes the folders and `dagster.yaml` that are missing, and returns what was made. Raises `StorageError`, also
-    where all is there and may not be written."""
+    where all is there and may not be written, and `SettingsError`."""
+    refuse_misleading_home(settings)
     made = []
     for folder in (settings.home, settings.landing_dir, settings.lake_dir, settings.dagster_dir):
         if not folder.is_dir():
@@ -67,9 +69,13 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
 
 def _instance(settings: Settings) -> dg.DagsterInstance:
     import dagster as dg
+    from sqlalchemy.exc import OperationalError
 
-    with storage_errors(settings.dagster_dir):
-        return dg.DagsterInstance.from_config(str(settings.dagster_dir))
+    try:
+        with storage_errors(settings.dagster_dir):
+            return dg.DagsterInstance.from_config(str(settings.dagster_dir))
+    except OperationalError as error:
+        raise translate(OSError(str(error.orig)), settings.dagster_dir) from None
 
 
 def left_running(settings: Settings) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -132,4 +133,7 @@ def clear_errors() -> Iterator[None]:
     except OSError as error:
         _forget_stdout()
         where = f"`{error.filename}`: " if error.filename else ""
-        fail(f"{where}{error.strerror or error}.", 1)
+        full = (
+            "\nFix: free some disk space, below PLATFORM_HOME or where the output goes, and type the same command again"
+        )
+        fail(f"{where}{error.strerror or error}.{full if error.errno == errno.ENOSPC else ''}", 1)

@@ -7,7 +7,7 @@ from datetime import date
 
 from data_platform.cli.backfill import load_definitions
 from data_platform.cli.catalogue import known_tables
-from data_platform.cli.gaps import Gap, find_gaps, ledger_of
+from data_platform.cli.gaps import Gap, failed_above, find_gaps, ledger_of
 from data_platform.cli.output import Format, emit, note
 from data_platform.cli.plan import Item, Plan, make_plan
 from data_platform.cli.resume import KINDS, Request
@@ -24,10 +24,16 @@ def gaps_command(
     name = (selection or "*").replace("/", ".")
     wanted = f'key:"{name.replace(".", "/")}"' if name in known else selection or "*"
     plan = make_plan(load_definitions(), wanted, *days)
-    gaps = find_gaps(plan, ledger_of(get_lake()))
+    standings = ledger_of(get_lake())
+    gaps, above = find_gaps(plan, standings), failed_above(plan, standings)
     commands = [
+        Request(f'key:"{asset.to_user_string()}"+', *days, only="failed").command
+        for asset in dict.fromkeys(gap.item.asset for gap in above)
+    ]
+    commands += [
         Request(wanted, *days, only=kind).command for kind in KINDS.values() if kind in {gap.kind for gap in gaps}
     ]
+    gaps = [*above, *gaps]
     rows = [
         {"asset": gap.item.asset.to_user_string(), "partition": gap.item.partition, "gap": gap.kind, "cause": gap.cause}
         for gap in gaps
@@ -43,7 +49,7 @@ def gap_rows(plan: Plan, gaps: Sequence[Gap]) -> list[dict[str, object]]:
     """Gaps as rows of a table: neighbours of one kind together, with the cause of the first."""
     causes = {(gap.item, gap.kind): gap.cause for gap in gaps}
     rows = list[dict[str, object]]()
-    for asset in plan.keys:
+    for asset in dict.fromkeys([*plan.keys, *(gap.item.asset for gap in gaps)]):
         own = [gap for gap in gaps if gap.item.asset == asset]
         definition = plan.definitions[asset]
         ordered = [""] if definition is None else definition.get_partition_keys()

@@ -20,7 +20,8 @@ from data_platform.errors import ContractError
 from data_platform.settings import PROJECT_ROOT
 
 DBT_DIR = PROJECT_ROOT / "dbt"
-HEADER = "# Generated from the contracts by `python -m data_platform.contracts.dbt_yml`. Do not edit.\n"
+WRITE = "python -m data_platform.contracts.dbt_yml"
+HEADER = f"# Generated from the contracts by `{WRITE}`. Do not edit.\n"
 MARTS = "models/marts/_marts.yml"
 SOURCES = "models/_sources.yml"
 
@@ -134,7 +135,7 @@ def main(arguments: list[str]) -> int:
     for path in drifted() if check else write():
         sys.stderr.write(f"`{path}` {'has drifted from the contracts' if check else 'was written'}.\n")
         if check:
-            sys.stderr.write("Fix: python -m data_platform.contracts.dbt_yml\n")
+            sys.stderr.write(f"Fix: {WRITE}\n")
     return int(check and bool(drifted()))
 
 

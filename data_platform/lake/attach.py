@@ -6,6 +6,7 @@ dbt attaches with the same functions (`dbt_plugin.py`), so that both see one lak
 from __future__ import annotations
 
 import importlib
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -158,6 +159,16 @@ def attachment(settings: Settings) -> Attachment:
     if settings.catalog is not None and settings.catalog.get_secret_value():
         return Attachment(settings.lake_dir / "data", postgres_catalog(settings.catalog.get_secret_value()))
     return Attachment(settings.lake_dir / "data", settings.lake_dir / "catalog.sqlite")
+
+
+def refuse_misleading_home(settings: Settings) -> None:
+    """Raises `SettingsError` for a home below a folder that is named like a partition."""
+    misleading = [part for part in settings.home.parts if re.match(r"\w+=", part)]
+    if misleading:
+        raise SettingsError(
+            f"`PLATFORM_HOME` has a folder `{misleading[0]}`: the engine would take it for a partition's value.",
+            fix="set PLATFORM_HOME to a path without `name=`",
+        )
 
 
 def _literal(value: str | int | bool) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,10 +15,10 @@ from pathlib import Path
 import duckdb
 import tenacity
 
-from data_platform.errors import LakeError, SettingsError, UsageError
+from data_platform.errors import LakeError, UsageError
 from data_platform.lake import adopting, staging, tables
 from data_platform.lake import commit as commits
-from data_platform.lake.attach import Attachment, PostgresCatalog, attachment, open_engine
+from data_platform.lake.attach import Attachment, PostgresCatalog, attachment, open_engine, refuse_misleading_home
 from data_platform.lake.commit import Check, Slice, slices_of
 from data_platform.lake.gate import FileLatch, Gate, gate_for
 from data_platform.lake.latch_postgres import PostgresLatch
@@ -111,12 +110,7 @@ class Lake:
             other.close()
 
     def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection:
-        misleading = [part for part in self.attachment.data_path.parts if re.match(r"\w+=", part)]
-        if misleading:
-            raise SettingsError(
-                f"`PLATFORM_HOME` has a folder `{misleading[0]}`: the engine would take it for a partition's value.",
-                fix="set PLATFORM_HOME to a path without `name=`",
-            )
+        refuse_misleading_home(self.settings)
         for folder in (self.settings.lake_dir, self.attachment.data_path, self.settings.home / "tmp"):
             with storage_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)

@@ -85,15 +85,16 @@ def forget_dead(lake_dir: Path) -> int:
     return gone
 
 
-def sweep(folder: Path) -> list[Path]:
+def sweep(folder: Path, *, dry_run: bool = False) -> list[Path]:
     """Removes what dead processes left in a folder of throw-away folders that each have a lock beside them, and returns
     it. A process that lives holds its lock."""
     gone = []
     for lock in folder.glob("*.lock"):
         try:
             with FileLock(lock, timeout=0):
-                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-                lock.unlink(missing_ok=True)
+                if not dry_run:
+                    shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                    lock.unlink(missing_ok=True)
                 gone.append(lock.with_suffix(""))
         except Timeout:
             continue

@@ -132,7 +132,9 @@ def _translated(error: duckdb.Error | OSError, place: Path | str) -> PlatformErr
             fix="move it away, or set PLATFORM_HOME or PLATFORM_LANDING to a folder",
         )
     if isinstance(error, duckdb.OutOfMemoryException):
-        return LakeError("DuckDB needs more memory than it may take.", fix="raise PLATFORM_MEMORY, or unset it")
+        return LakeError(
+            "DuckDB needs more memory than `PLATFORM_MEMORY` lets it take.", fix="raise PLATFORM_MEMORY, or unset it"
+        )
     if any(word in said for word in _DAMAGED):
         return CatalogError(
             f"The catalog `{place}` is damaged or is no catalog of a lake.", fix="restore it from a backup"

@@ -118,11 +118,9 @@ def _sweep_folders(lake: Lake, *, dry_run: bool) -> int:
     home, lake_dir = lake.settings.home, lake.settings.lake_dir
     marked = [path for path in (home / "tmp").glob("*-*") if owners.mark_in(path.name)]
     dead = [path for path in marked if owners.is_abandoned(lake_dir, path)]
-    if dry_run:
-        return len(dead)
-    for folder in dead:
+    for folder in dead if not dry_run else ():
         shutil.rmtree(folder, ignore_errors=True)
-    return len(dead) + len(owners.sweep(home / "build"))
+    return len(dead) + len(owners.sweep(home / "build", dry_run=dry_run))
 
 
 def _merge(lake: Lake, con: duckdb.DuckDBPyConnection, *, dry_run: bool) -> dict[str, tuple[int, int]]:

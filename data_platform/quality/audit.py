@@ -137,11 +137,19 @@ def _refuse_foreign_partitions(candidate: Candidate, found: Collection[Sequence[
     by, values = candidate.contract.partition.columns, candidate.contract.partition.values
     wanted = {tuple(values(key)[name] for name in by) for key in candidate.keys}
     others = [place for place in found if tuple(place) not in wanted]
-    if by and others:
+    if not by or not others:
+        return
+    place = dict(zip(by, others[0], strict=True))
+    missing = [name for name, value in place.items() if value is None]
+    if missing:
         raise LoadFailed(
-            f"`{candidate.contract.name}`: the candidate has rows of {dict(zip(by, others[0], strict=True))}, which was not asked for.",
-            fix="limit the model to the window it is built for",
+            f"`{candidate.contract.name}`: the candidate has rows without a value in `{missing[0]}`, so no partition is theirs.",
+            fix=f"give `{missing[0]}` a value in the model, or leave those rows out",
         )
+    raise LoadFailed(
+        f"`{candidate.contract.name}`: the candidate has rows of `{candidate.contract.partition.key(place)}`, which was not asked for.",
+        fix="limit the model to the window it is built for",
+    )
 
 
 def _count(candidate: Candidate, started: float) -> list[Outcome]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from data_platform.cli.home import open_instance, prepare_home
 from data_platform.errors import StorageError
 from data_platform.lake import owners
 from data_platform.lake.lake import Lake, Slice
@@ -102,6 +103,16 @@ def test_a_disk_that_is_full_at_the_commit_keeps_the_old_rows(tmp_path: Path, mo
     assert again is not None
     lake.commit([Slice("staging.t", {"day": DAY}, (again,))])
     assert found(lake) == [(3,)]
+
+
+def test_dagster_s_own_files_on_a_full_disk_are_named_and_no_traceback_comes(tmp_path: Path, mount: Mount) -> None:
+    home = tmp_path / "small"
+    mount(home, "size=6m")
+    settings = load_settings(home=home)
+    prepare_home(settings)
+    fill(home)
+    with pytest.raises(StorageError, match="has no space left"):
+        open_instance(settings)
 
 
 def test_a_read_only_home_is_named_when_a_lake_is_made_and_when_it_is_written(tmp_path: Path, mount: Mount) -> None:

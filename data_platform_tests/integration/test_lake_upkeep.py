@@ -89,12 +89,15 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(lake: Lake, catal
     with writer(lake, catalog) as (process, _, file, folder):
         process.kill()
         process.join()
+    build = lake.settings.home / "build" / "of-a-dead-process"
+    build.mkdir(parents=True)
+    build.with_suffix(".lock").touch()
     seen = upkeep(lake, dry_run=True)
-    assert (seen.orphans, seen.folders, file.exists(), folder.exists()) == (1, 1, True, True)
+    assert (seen.orphans, seen.folders, file.exists(), folder.exists(), build.exists()) == (1, 2, True, True, True)
     assert seen.orphan_bytes == file.stat().st_size
     done = upkeep(lake)
-    assert (done.orphans, done.waiting, done.folders) == (1, 0, 1)
-    assert not file.exists() and not folder.exists()
+    assert (done.orphans, done.waiting, done.folders) == (1, 0, 2)
+    assert not file.exists() and not folder.exists() and not build.exists()
     assert on_disk(lake) == before
     marks = {lock.name for lock in owners.writers_folder(lake.settings.lake_dir).iterdir()}
     assert not any(owners.mark_in(file.name) in name for name in marks), "the dead writer's lock is gone too"

@@ -233,6 +233,9 @@ def test_dbt_refuses_a_model_that_is_not_what_its_contract_says(shop: Lake, brok
         assert not outcome.committed
         assert "contract" in outcome.load.error
         assert column in outcome.load.error
+        assert "in macro" not in outcome.load.error
+    (extra,) = found["marts.dim_products"]
+    assert "python -m data_platform.contracts.dbt_yml" in extra.load.error, "the contract may be what was changed"
 
 
 def _day(number: int) -> date:

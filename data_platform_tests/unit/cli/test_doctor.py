@@ -10,9 +10,10 @@ import pytest
 
 from data_platform.cli import doctor
 from data_platform.cli.home import prepare_home
+from data_platform.errors import SettingsError
 from data_platform.lake.lake import get_lake
 from data_platform.lake.outcomes import LoadRecord
-from data_platform.settings import Settings, get_settings
+from data_platform.settings import Settings, get_settings, load_settings
 
 
 def seen(settings: Settings) -> dict[str, doctor.Check]:
@@ -31,6 +32,15 @@ def test_a_home_that_is_not_made_names_the_command(settings: Settings) -> None:
     checks = seen(settings)
     assert not checks["dagster.yaml"].ok and checks["dagster.yaml"].fix == "data-platform init"
     assert not settings.lake_dir.exists(), "looking makes no lake"
+
+
+def test_a_home_that_the_engine_would_misread_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path / "stage=prod" / "home")
+    (check,) = doctor.safely(doctor.check_home, settings)
+    assert not check.ok and "`stage=prod`" in check.found and "PLATFORM_HOME" in check.fix
+    with pytest.raises(SettingsError, match="`stage=prod`"):
+        prepare_home(settings)
+    assert not settings.home.exists()
 
 
 def test_a_day_whose_last_load_failed(loaded: Settings) -> None:

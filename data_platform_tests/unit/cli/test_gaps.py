@@ -123,6 +123,11 @@ def test_a_failed_attempt_is_a_gap_with_its_cause_and_only_failed_tries_it_again
         (day(3), "failed", f"raw/orders {day(3)} is broken."), (day(4), "failed", f"raw/orders {day(4)} is broken."),
     ]  # fmt: skip
     assert found["commands"] == [f"data-platform backfill '*' --from {day(1)} --to {day(9)} --only-failed"]
+    assert gaps("staging.orders") == {("raw/orders", day(3)): "failed", ("raw/orders", day(4)): "failed"}
+    assert said("status", "--gaps", "staging.orders")["commands"] == [
+        "data-platform backfill 'key:\"raw/orders\"+' --only-failed"
+    ]
+    assert f"{day(3)} … {day(4)}" in typed("status", "--gaps", "staging.orders").stdout
     shown = typed("status", "--gaps").stdout
     assert f"{day(3)} … {day(4)}" in shown and "is broken." in shown and "1 other cause" in shown
     loaded.bad.clear()

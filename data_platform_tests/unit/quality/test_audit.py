@@ -69,8 +69,10 @@ def test_a_day_whose_input_failed_is_not_committed(lake):
 
 
 def test_rows_of_a_partition_nobody_asked_for_are_refused(lake):
-    with pytest.raises(LoadFailed, match="was not asked for"):
+    with pytest.raises(LoadFailed, match=f"rows of `{NEXT}`, which was not asked for"):
         build(lake, f"{row(DAY)}, {row(NEXT)}", [DAY])
+    with pytest.raises(LoadFailed, match="without a value in `revenue_date`"):
+        build(lake, f"{row(DAY)}, (NULL, 'DE', 1, 1, 0, 1.00, 1.00)", [DAY])
 
 
 def test_a_null_where_the_contract_wants_a_value_fails_the_audit(lake):
