@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import dagster as dg
@@ -253,4 +254,17 @@ def resume(report: Report) -> list[str]:
     alike: dict[tuple[str, ...], dict[dg.AssetKey, list[str]]] = {}
     for asset, keys in failed.items():
         alike.setdefault(tuple(sorted(keys)), {})[asset] = keys
-    return [resume_command(assets) for assets in alike.values()]
+    return [
+        resume_command(assets) + (" --only-failed" if _in_ledger(assets) and _apart(keys) else "")
+        for keys, assets in alike.items()
+    ]
+
+
+def _in_ledger(assets: Iterable[dg.AssetKey]) -> bool:
+    return all(asset.path[0] != "published" for asset in assets)
+
+
+def _apart(keys: Sequence[str]) -> bool:
+    """Whether the days of a table's partitions have others between them, which are good."""
+    days = [date.fromisoformat(key[:10]) for key in keys if re.match(r"\d{4}-\d\d-\d\d", key)]
+    return any(later - earlier > timedelta(days=1) for earlier, later in pairwise(sorted(days)))

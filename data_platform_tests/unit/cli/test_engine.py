@@ -6,6 +6,7 @@ from datetime import date
 import dagster as dg
 import pytest
 
+from data_platform.cli.backfill import resume
 from data_platform.cli.engine import Engine, Report
 from data_platform.cli.plan import Item, make_plan
 from data_platform.errors import LakeError
@@ -150,3 +151,17 @@ def test_progress_hears_of_every_item(instance: dg.DagsterInstance) -> None:
     heard: set[Item] = set()
     Engine(defs, instance, on_done=heard.add).run(plan)
     assert heard == set(plan.items())
+
+
+@pytest.mark.parametrize(
+    ("layer", "days", "more"),
+    [("raw", (3, 4, 5), ""), ("raw", (3, 4, 9), " --only-failed"), ("raw", (3,), ""), ("published", (3, 9), "")],
+)
+def test_what_to_type_again_leaves_out_the_good_days_between_the_bad_ones(
+    layer: str, days: tuple[int, ...], more: str
+) -> None:
+    report = Report("id", {Item(dg.AssetKey([layer, "orders"]), f"2026-01-0{day}"): "failed" for day in days})
+    (command,) = resume(report)
+    assert command == (
+        f"data-platform backfill 'key:\"{layer}/orders\"+' --from 2026-01-0{days[0]} --to 2026-01-0{days[-1]}{more}"
+    )
