@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from data_platform.cli.output import Format, emit, note
+from data_platform.contracts.dbt_yml import WRITE
 from data_platform.contracts.registry import contracts
 from data_platform.errors import StorageError, UsageError
 from data_platform.quality.draft import Draft, draft
@@ -105,5 +106,5 @@ def _next(made: Draft) -> list[str]:
     return [
         f"data-platform contract show {made.table}",
         f"data-platform land {sample} --feed {made.table} --partition yesterday --load",
-        "python -m data_platform.contracts.dbt_yml",
+        WRITE,
     ]

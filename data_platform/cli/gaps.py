@@ -61,6 +61,11 @@ class Judge:
         standing = self._standing(item)
         return standing is not None and not standing.is_good
 
+    def failure(self, item: Item) -> Gap:
+        """The gap of a partition that failed, with what the ledger has of it."""
+        standing = self._standing(item)
+        return Gap(item, "failed", (standing and standing.error) or "no cause was recorded")
+
     def stale(self, item: Item) -> bool:
         return bool(self.stale_since(item))
 
@@ -126,8 +131,7 @@ def find_gaps(plan: Plan, standings: Standings) -> list[Gap]:
     judge, found = Judge(plan, standings), list[Gap]()
     for item in plan.items():
         if judge.failed(item):
-            standing = standings.of[(table_of(item.asset), item.partition)]
-            found.append(Gap(item, "failed", standing.error or "no cause was recorded"))
+            found.append(judge.failure(item))
         elif judge.missing(item):
             found.append(Gap(item, "missing", "never published" if item.asset.path[0] == "published" else NEVER))
         elif since := judge.stale_since(item):
@@ -145,8 +149,7 @@ def failed_above(plan: Plan, standings: Standings) -> list[Gap]:
         for parent in plan.parents[item.asset] - set(plan.keys):
             above = Item(parent, item.partition)
             if parent.path[0] == "raw" and judge.failed(above):
-                cause = standings.of[(table_of(parent), item.partition)].error
-                found[above] = Gap(above, "failed", cause or "no cause was recorded")
+                found[above] = judge.failure(above)
     return list(found.values())
 
 

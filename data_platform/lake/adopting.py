@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import uuid
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,10 +14,17 @@ from urllib.parse import unquote
 
 import duckdb
 
-from data_platform.lake.owners import mark
 from data_platform.lake.points import reached
 from data_platform.lake.sql import TableName, hive_path, texts
-from data_platform.lake.staging import Shape, StagedFile, need_shape, removed_on_error, table_folder, typed_values
+from data_platform.lake.staging import (
+    Shape,
+    StagedFile,
+    need_shape,
+    removed_on_error,
+    staged_name,
+    table_folder,
+    typed_values,
+)
 from data_platform.lake.storage import storage_errors
 
 _PART = re.compile(r"(\w+)=(.*)")
@@ -45,7 +51,8 @@ def adopt(
             for file in files:
                 values = typed_values(table, shape, _stated(file, shape))
                 if rows[str(file)] and shape.key(values) in wanted:
-                    path = _place(data_path, table, shape, values)
+                    folder = table_folder(data_path, table, hive_path(shape.texts(table, values)))
+                    path = folder / f"{staged_name(data_path)}.parquet"
                     staged.append(StagedFile(str(table), path, rows[str(file)], values))
                     _link(file, path)
         reached("after stage")
@@ -68,11 +75,6 @@ def _stated(file: Path, shape: Shape) -> dict[str, str | None]:
     """The partition that a path names, in texts."""
     found = (_PART.fullmatch(part) for part in file.parts[-1 - len(shape.partition_by) : -1])
     return {match.group(1): unquote(match.group(2)) for match in found if match}
-
-
-def _place(data_path: Path, table: TableName, shape: Shape, values: Mapping[str, object]) -> Path:
-    folder = table_folder(data_path, table, hive_path(shape.texts(table, values)))
-    return folder / f"load-{mark(data_path.parent)}-{uuid.uuid4().hex}.parquet"
 
 
 def _link(file: Path, path: Path) -> None:

@@ -120,7 +120,7 @@ def stage(
         columns = [_cast(name, kind, given) for name, kind in shape.columns.items() if name not in partition]
         where = f" WHERE {' AND '.join(guards)}" if guards else ""
         folder = table_folder(data_path, table, hive_path(partition))
-        path = folder / f"load-{mark(data_path.parent)}-{uuid.uuid4().hex}.parquet"
+        path = folder / f"{staged_name(data_path)}.parquet"
         folder.mkdir(parents=True, exist_ok=True)
         reached("before stage")
         with removed_on_error(lambda: [path]):
@@ -151,7 +151,7 @@ def stage_many(
             raise LakeError(f"The rows for `{table}` lack the partition column `{missing[0]}`.")
         columns = ", ".join(_cast(name, kind, given) for name, kind in shape.columns.items())
         by = ", ".join(ident(name) for name in shape.partition_by)
-        token, folder = f"load-{mark(data_path.parent)}-{uuid.uuid4().hex}", table_folder(data_path, table, "")
+        token, folder = staged_name(data_path), table_folder(data_path, table, "")
         folder.mkdir(parents=True, exist_ok=True)
         reached("before stage")
         with removed_on_error(lambda: folder.rglob(f"{token}-*")):
@@ -196,6 +196,11 @@ def fsync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def staged_name(data_path: Path) -> str:
+    """A name that no other file has, and that tells whose the file is until it is committed."""
+    return f"load-{mark(data_path.parent)}-{uuid.uuid4().hex}"
 
 
 def table_folder(data_path: Path, table: TableName, partition: str) -> Path:

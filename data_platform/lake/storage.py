@@ -100,7 +100,7 @@ def translate(error: duckdb.Error | OSError, place: Path | str) -> PlatformError
         # The rest quotes the record, whose words are not the disk's or the catalog's, and may be personal.
         return LakeError("A record of a CSV file cannot be read.", fix="look at the file")
     if isinstance(error, duckdb.ConversionException | duckdb.OutOfRangeException):
-        return _about_a_value(error)  # it is quoted, and its words are nobody's either
+        return _value_error(about_values(error) or "")  # it is quoted, and its words are nobody's either
     found = _translated(error, place)
     found.transient = found.transient or may_pass(error)
     return found
@@ -150,13 +150,13 @@ def _translated(error: duckdb.Error | OSError, place: Path | str) -> PlatformErr
             f"The catalog `{place}` cannot be reached: {_cause(error)}",
             fix="start the server, or check PLATFORM_CATALOG",
         )
-    if isinstance(error, duckdb.Error) and about_values(error) is not None:
-        return _about_a_value(error)
+    if isinstance(error, duckdb.Error) and (cause := about_values(error)) is not None:
+        return _value_error(cause)
     return LakeError(redact(str(error)).strip(), fix="data-platform doctor")
 
 
-def _about_a_value(error: duckdb.Error) -> LakeError:
-    return LakeError(about_values(error) or "", fix="mend the value, or the type that its column is to have")
+def _value_error(cause: str) -> LakeError:
+    return LakeError(cause, fix="mend the value, or the type that its column is to have")
 
 
 def _look(place: Path, said: str) -> str:
