@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ def serving(
     command: Sequence[str | Path], url: str, environment: Mapping[str, str], cwd: Path, log: Path
 ) -> Iterator[None]:
     """Runs the command in a process group of its own until the block ends; open once the web server answers."""
+    with suppress(OSError), urllib.request.urlopen(f"{url}/server_info", timeout=5):
+        raise AssertionError(f"Another server answers at {url}: what it says is not what is tested.")
     with log.open("w") as output:
         server = subprocess.Popen(
             command, cwd=cwd, env=dict(environment), stdout=output, stderr=subprocess.STDOUT, start_new_session=True

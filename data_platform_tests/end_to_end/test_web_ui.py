@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -42,10 +43,12 @@ def _environment(home: Path) -> dict[str, str]:
     return os.environ | {"PLATFORM_HOME": str(home), "DAGSTER_HOME": str(home / "dagster")}
 
 
-def _platform(home: Path, *arguments: str) -> None:
-    subprocess.run(
-        [BIN / "data-platform", *arguments], cwd=PROJECT_ROOT, env=_environment(home), check=True, capture_output=True
-    )
+def _platform(home: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [BIN / "data-platform", *arguments], cwd=PROJECT_ROOT, env=_environment(home), check=True, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +68,13 @@ def built(tmp_path_factory: pytest.TempPathFactory, first: str) -> Path:
         home, "backfill", '+key:"published/daily_revenue" or key:"published/fct_orders"', "--from", first, "--to", last
     )
     return home
+
+
+@pytest.fixture(scope="module")
+def broken(built: Path) -> str:
+    """A rule that rows of the loaded days broke: which they are hangs on the calendar."""
+    found = json.loads(_platform(built, "quarantine", "list", "orders", "--format", "json"))
+    return min(row["rule"] for row in found if row["rule"] in {rule.name for rule in contract("staging.orders").rules})
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +112,7 @@ def test_the_graph_shows_the_four_layers(url: str, page: Page) -> None:
     picture(page, "asset-graph")
 
 
-def test_an_asset_page_shows_columns_partitions_and_checks(url: str, page: Page) -> None:
+def test_an_asset_page_shows_columns_partitions_and_checks(url: str, page: Page, broken: str) -> None:
     page.goto(f"{url}/assets/staging/orders")
     for text in ("order_id", "DECIMAL(18,2)", "Sum of the order's lines, EUR", "shop-data@example.com", "Row count"):
         expect(page.get_by_text(text).first).to_be_visible()
@@ -111,9 +121,9 @@ def test_an_asset_page_shows_columns_partitions_and_checks(url: str, page: Page)
     expect(page.get_by_text(f"Materialized ({LOADED})")).to_be_visible()
     expect(page.get_by_text(f"Missing ({DAYS - LOADED})")).to_be_visible()
     picture(page, "asset-partitions")
-    page.goto(f"{url}/assets/staging/orders?view=checks&checkDetail=country_code__isin")
+    page.goto(f"{url}/assets/staging/orders?view=checks&checkDetail={broken.replace('.', '__')}")
     expect(page.get_by_text(f"Checks ({len(contract('staging.orders').rules)})")).to_be_visible()
-    for text in ("country_code.isin", "one of AT, BE, CH", "expected", "data-platform quarantine show orders"):
+    for text in (broken, "expected", "data-platform quarantine show orders"):
         expect(page.get_by_text(text).first).to_be_visible()
     picture(page, "asset-checks")
 
