@@ -37,35 +37,36 @@ class Counts:
     measures: Mapping[str, float]
 
     @classmethod
-    def of(cls, contract: Contract, row: Sequence[Any] | None, rules: Sequence[str]) -> Counts:
-        """From a row of `_counts_sql`; none at all is a partition without rows."""
-        fates, rest = (row[:8], row[8:]) if row else ((0,) * 8, (0,) * len(rules))
+    def of(
+        cls, contract: Contract, row: Sequence[Any] | None, rules: Sequence[str], values: Sequence[Any] | None = None
+    ) -> Counts:
+        """From a row of `_counts_sql` and the measures; none at all is a partition without rows."""
+        fates, by_rule = (row[:8], row[8:]) if row else ((0,) * 8, (0,) * len(rules))
         accepted, quarantined, merged, flagged, warned, late, held, discarded = fates
-        named = dict(zip(rules, rest[: len(rules)], strict=True))
-        values = measured(contract, rest[len(rules) :] or None)
-        return cls(accepted, quarantined, merged, flagged, warned, late, held, discarded, named, values)
+        named = dict(zip(rules, by_rule, strict=True))
+        return cls(
+            accepted, quarantined, merged, flagged, warned, late, held, discarded, named, measured(contract, values)
+        )
 
 
 def counts(con: duckdb.DuckDBPyConnection, judging: Judge, *, measures: bool = True) -> dict[str, Counts]:
     """By partition key; a partition without rows is not among them. Without `measures` the values of the rows need not
     be there."""
-    rules = [name for name, _ in judging.bits()]
-    found = _per_partition(con, judging.contract, _counts_sql(judging, measures))
-    return {key: Counts.of(judging.contract, row, rules) for key, row in found.items()}
+    contract, rules = judging.contract, [name for name, _ in judging.bits()]
+    found = _per_partition(con, contract, _counts_sql(judging))
+    values = _per_partition(con, contract, _rows_sql(contract, measure_sql(contract, ACCEPTED))) if measures else {}
+    return {key: Counts.of(contract, row, rules, values.get(key)) for key, row in found.items()}
 
 
 def counts_and_facts(con: duckdb.DuckDBPyConnection, judging: Judge) -> dict[str, tuple[Counts, Sequence[Any]]]:
     """The counts, and first and last event time, business days touched and content hash of the accepted rows, in one
-    scan; by partition key."""
-    rules = [name for name, _ in judging.bits()]
-    facts, parents = _facts_sql(judging.contract)
-    found = _per_partition(con, judging.contract, _counts_sql(judging, measures=True, first=facts, joins=parents))
-    width = len(NOTHING)
-    return {
-        key: (counted, row[:width] if counted.accepted else NOTHING)
-        for key, row in found.items()
-        for counted in [Counts.of(judging.contract, row[width:], rules)]
-    }
+    scan of the rows; by partition key."""
+    contract, rules, width = judging.contract, [name for name, _ in judging.bits()], len(NOTHING)
+    found = _per_partition(con, contract, _counts_sql(judging))
+    facts, parents = _facts_sql(contract)
+    rows = _per_partition(con, contract, _rows_sql(contract, f"{facts}, {measure_sql(contract, ACCEPTED)}", parents))
+    counted = {key: Counts.of(contract, row, rules, rows[key][width:]) for key, row in found.items()}
+    return {key: (each, rows[key][:width] if each.accepted else NOTHING) for key, each in counted.items()}
 
 
 def _per_partition(con: duckdb.DuckDBPyConnection, contract: Contract, sql: str) -> dict[str, Sequence[Any]]:
@@ -76,32 +77,40 @@ def _per_partition(con: duckdb.DuckDBPyConnection, contract: Contract, sql: str)
     return {contract.partition.key(dict(zip(by, row[:width], strict=False))): row[width:] for row in rows}
 
 
-def _counts_sql(judging: Judge, measures: bool, first: str = "", joins: str = "") -> str:
+def _counts_sql(judging: Judge) -> str:
+    """Rows by fate, then by rule, added up over rows alike: few, where each rule would look at every row."""
     rules, kept, left = judging.rules, ACCEPTED, "_fate <> 'quarantined'"
     late = sum(1 << rule.bit for rule in rules if rule.rule.kind == "late")
     # A row that is set aside is not flagged or warned of as well.
     milder = {rule.rule.name for rule in rules if rule.rule.action in ("flag", "warn")}
-    by_rule = "".join(
-        f", count_if({f'{left} AND ' if name in milder else ''}_discarded IS NULL AND _broken & {bit} <> 0)"
-        for name, bit in judging.bits()
-    )
+    asked = (
+        kept, "_fate = 'quarantined'", "_fate = 'merged'", f"{kept} AND _broken & {mask_of(rules, 'flag')} <> 0",
+        f"{kept} AND _broken & {mask_of(rules, 'warn')} <> 0", f"{kept} AND _broken & {late} <> 0",
+        f"_fate = 'quarantined' AND {status_sql(judging)} = 'held'", "_discarded IS NOT NULL",
+        *(
+            f"{f'{left} AND ' if name in milder else ''}_discarded IS NULL AND _broken & {bit} <> 0"
+            for name, bit in judging.bits()
+        ),
+    )  # fmt: skip
+    by = _lead(judging.contract)
+    sums = ", ".join(f"coalesce(sum(alike) FILTER (WHERE {each}), 0)::BIGINT" for each in asked)
     return f"""
-        SELECT {_lead(judging.contract)}, {first} count_if({kept}), count_if(_fate = 'quarantined'), count_if(_fate = 'merged'),
-            count_if({kept} AND _broken & {mask_of(rules, "flag")} <> 0), count_if({kept} AND _broken & {mask_of(rules, "warn")} <> 0),
-            count_if({kept} AND _broken & {late} <> 0),
-            count_if(_fate = 'quarantined' AND {status_sql(judging)} = 'held'), count(_discarded){by_rule}
-            {f", {measure_sql(judging.contract, kept)}" if measures else ""}
-        FROM routed {joins} GROUP BY {", ".join(str(n + 1) for n in range(len(judging.contract.partition.columns) or 1))}"""
+        SELECT {by}, {sums} FROM (SELECT {by}, _fate, _broken, _discarded, count(*) AS alike FROM routed GROUP BY ALL)
+        GROUP BY {_groups(judging.contract)}"""
+
+
+def _rows_sql(contract: Contract, columns: str, joins: str = "") -> str:
+    return f"SELECT {_lead(contract)}, {columns} FROM routed {joins} GROUP BY {_groups(contract)}"
 
 
 def _facts_sql(contract: Contract) -> tuple[str, str]:
-    """The columns, each with its comma, and the joins that they need."""
+    """The columns of `NOTHING`, and the joins that they need."""
     at = ident(contract.event_time) if contract.event_time else "NULL::TIMESTAMP"
     days, parents = _touched_days(contract)
     types = {column.name: column.duckdb_type for column in contract.columns.values()}
     only = f"FILTER (WHERE {ACCEPTED})"
     columns = (
-        f"(min({at}) {only})::TIMESTAMP, (max({at}) {only})::TIMESTAMP, {days}, {content_hash_sql(types, ACCEPTED)},"
+        f"(min({at}) {only})::TIMESTAMP, (max({at}) {only})::TIMESTAMP, {days}, {content_hash_sql(types, ACCEPTED)}"
     )
     return columns, parents
 
@@ -125,3 +134,7 @@ def _touched_days(contract: Contract) -> tuple[str, str]:
 
 def _lead(contract: Contract) -> str:
     return names(contract.partition.columns) or "1"
+
+
+def _groups(contract: Contract) -> str:
+    return ", ".join(str(number + 1) for number in range(len(contract.partition.columns) or 1))
