@@ -15,16 +15,16 @@ import duckdb
 
 from data_platform.contracts.model import Contract
 from data_platform.lake.attach import memory_limit
+from data_platform.lake.grouping import many_groups
 from data_platform.lake.sql import ident, names, table_name
 from data_platform.quality.compiler import Judge, broken_mask
 from data_platform.quality.parents import lookups
 from data_platform.quality.python_rules import judge_in_python
 from data_platform.quality.raw_rows import in_partitions
 
-MOST_KEYS_AT_ONCE = 20_000_000
 MEMORY_PER_KEY = 4 * 80
-"""Distinct keys that one pass holds: some 80 bytes each, in a quarter of the engine's memory; what a pass more costs is a
-scan of the key alone."""
+"""Distinct keys that one pass holds take some 80 bytes each, in a quarter of the engine's memory; what a pass more costs
+is a scan of the key alone."""
 
 
 def judge_rows(
@@ -46,7 +46,7 @@ def judge_rows(
 
 
 def _keys_at_once(con: duckdb.DuckDBPyConnection) -> int:
-    return max(1, min(MOST_KEYS_AT_ONCE, memory_limit(con) // MEMORY_PER_KEY))
+    return max(1, memory_limit(con) // MEMORY_PER_KEY)
 
 
 def _drop(con: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -85,11 +85,12 @@ def _find_taken(con: duckdb.DuckDBPyConnection, contract: Contract, building: Se
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE taken AS SELECT {names(key)}, true AS _taken FROM candidate_rows LIMIT 0"
     )
-    for number in range(passes):
-        part = f"WHERE hash({names(key)}) % {passes} = {number}" if passes > 1 else ""
-        con.execute(
-            f"INSERT INTO taken SELECT {names(key)}, true FROM candidate_rows {part} GROUP BY {names(key)} HAVING count(*) > 1"
-        )
+    with many_groups(con):
+        for number in range(passes):
+            part = f"WHERE hash({names(key)}) % {passes} = {number}" if passes > 1 else ""
+            con.execute(
+                f"INSERT INTO taken SELECT {names(key)}, true FROM candidate_rows {part} GROUP BY {names(key)} HAVING count(*) > 1"
+            )
     if building is not None and contract.key_spans_partitions:
         _add_elsewhere(con, contract, building)
     return key if con.execute("FROM taken LIMIT 1").fetchone() else ()

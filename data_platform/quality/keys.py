@@ -8,6 +8,7 @@ import duckdb
 
 from data_platform.contracts.model import Contract
 from data_platform.contracts.partitioning import Values
+from data_platform.lake.grouping import many_groups
 from data_platform.lake.sql import ident, names, table_name, text
 from data_platform.quality.compiler import Judge
 from data_platform.quality.raw_rows import in_partitions
@@ -72,9 +73,10 @@ def decide_keys(
     whole_table = contract.key_spans_partitions
     alike = contract.key.columns if whole_table else (*by, *contract.key.columns)
     candidates = f"(SELECT rowid AS _id, * FROM judged WHERE _broken & {judging.set_aside | judging.without_key} = 0)"
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE repeated AS SELECT {names(alike)} FROM {candidates} GROUP BY ALL HAVING count(*) > 1"
-    )
+    with many_groups(con):
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE repeated AS SELECT {names(alike)} FROM {candidates} GROUP BY ALL HAVING count(*) > 1"
+        )
     same = same_key(contract, alike, "c", "r")
     rivals = ", ".join(f"c.{ident(part)}" for part in alike)
     place = f"row({names(by)})" if by else "row(1)"

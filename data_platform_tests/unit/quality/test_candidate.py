@@ -54,7 +54,7 @@ def test_repeated_keys_are_found_in_any_number_of_passes(pairs, rows, at_once):
         for id, number in rows
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(candidate, "MOST_KEYS_AT_ONCE", at_once)
+        patch.setattr(candidate, "_keys_at_once", lambda _con: at_once)
         assert broken(pairs, rows) == wanted
 
 
