@@ -8,13 +8,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from data_platform.errors import LakeError
+
 Manifest = Mapping[str, Any]
 
 
 @lru_cache(maxsize=2)
 def read_manifest(path: Path) -> Manifest:
-    """The manifest as a document; read once per process and version of the project."""
-    found: Manifest = json.loads(path.read_bytes())
+    """The manifest as a document; read once per process and version of the project. Raises `LakeError` for one that a
+    crash left in pieces."""
+    try:
+        found: Manifest = json.loads(path.read_bytes())
+    except ValueError:
+        raise LakeError(
+            f"`{path}`, what dbt's project was parsed to, is damaged.", fix=f"rm -r {path.parent}, and run it again"
+        ) from None
     return found
 
 

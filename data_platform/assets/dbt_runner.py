@@ -23,6 +23,7 @@ from filelock import FileLock
 
 from data_platform.errors import ContractError, LoadFailed
 from data_platform.lake.owners import sweep
+from data_platform.lake.staging import fsync
 from data_platform.lake.storage import redact, storage_errors
 from data_platform.settings import PROJECT_ROOT, Settings
 
@@ -34,6 +35,7 @@ DBT_DIR = PROJECT_ROOT / "dbt"
 PARSED = ("*.sql", "*.yml", "*.csv", "*.py", "*.md")
 # The file's name becomes the database's name in every relation, so parsing and building must agree on it.
 CANDIDATES = "candidates.duckdb"
+MANIFEST = "manifest.json"
 QUIET = (
     "--log-level", "none", "--log-level-file", "none", "--no-version-check", "--no-use-colors", "--no-print",
     "--no-send-anonymous-usage-stats",
@@ -62,7 +64,7 @@ def manifest_path(settings: Settings, dbt_dir: Path = DBT_DIR) -> Path:
     """The manifest of the project as its files are now; parses them when no process has done so yet, else only hashes
     them. Raises `ContractError` with dbt's message when the project cannot be parsed."""
     folder = settings.home / "dbt" / _content_hash(dbt_dir)
-    manifest = folder / "manifest.json"
+    manifest = folder / MANIFEST
     if not manifest.exists():
         with storage_errors(folder.parent):
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -143,6 +145,7 @@ def _parse_into(folder: Path, dbt_dir: Path) -> None:
             result = _invoke(_parse(scratch, dbt_dir))
         if not result.success:
             raise _unparsed(result, dbt_dir)
+        fsync(scratch / MANIFEST)
         shutil.rmtree(folder, ignore_errors=True)
         scratch.rename(folder)
     finally:
@@ -152,7 +155,8 @@ def _parse_into(folder: Path, dbt_dir: Path) -> None:
 @lru_cache(maxsize=2)
 def _parsed(folder: Path, dbt_dir: Path) -> Any:
     """dbt's own manifest object, read from the partial parse of `folder`; 0.4 s, once per process."""
-    result = _invoke(_parse(folder, dbt_dir))
+    # Others read the manifest in this folder, and must not find it half written.
+    result = _invoke([*_parse(folder, dbt_dir), "--no-write-json"])
     if not result.success:
         raise _unparsed(result, dbt_dir)
     return result.result

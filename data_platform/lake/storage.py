@@ -34,7 +34,9 @@ _UNREACHABLE = (
 _LOST = (
     "connection refused", "server closed the connection", "terminating connection", "connection reset", "timeout expired",
     "connection already closed", "broken pipe", "the database system is starting up", "the database system is shutting down",
-    "before or while processing the request", "too many clients",
+    "before or while processing the request", "too many clients", "could not translate host name", "no route to host",
+    "network is unreachable", "network is down", "connection timed out", "ssl syscall error", "ssl connection has been closed",
+    "stale file handle", "temporary failure in name resolution",
 )  # fmt: skip
 _PASSING_ERRNOS = frozenset({
     errno.EAGAIN, errno.EBUSY, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.EINTR,

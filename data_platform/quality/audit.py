@@ -22,6 +22,7 @@ from data_platform.lake.lake import Audit, Lake, Slice
 from data_platform.lake.ledger import utc_now
 from data_platform.lake.outcomes import LoadRecord, Outcome, RuleResult, kept
 from data_platform.lake.points import reached
+from data_platform.lake.retrying import retrying
 from data_platform.lake.sql import ident, names, text
 from data_platform.lake.staging import removed_on_error
 from data_platform.lake.storage import storage_errors
@@ -81,9 +82,11 @@ def build_mart(
     Raises `LoadFailed` when the candidate has rows of other partitions."""
     started = time.monotonic()
     candidate = Candidate(lake, con, Judge.of(contract), relation, keys, run_id, built_from, files)
-    with storage_errors(lake.attachment.data_path):
-        _ensure_tables(candidate)
-        outcomes = _settle(candidate, failed_upstream, started)
+    outcomes: list[Outcome] = []
+    for trial in retrying():
+        with trial, storage_errors(lake.attachment.data_path):
+            _ensure_tables(candidate)
+            outcomes = _settle(candidate, failed_upstream, started)
     for outcome in outcomes:
         if on_done:
             on_done(outcome)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from data_platform.assets import dbt_runner
+from data_platform.assets.dbt_manifest import read_manifest
 from data_platform.assets.marts import mart_assets
 from data_platform.assets.naming import check_specs
 from data_platform.contracts.registry import contract, contracts
+from data_platform.errors import LakeError
 from data_platform.lake.lake import Lake
 
 RANGE = {"dagster/asset_partition_range_start": "2026-01-01", "dagster/asset_partition_range_end": "2026-01-02"}
@@ -105,3 +109,21 @@ def test_the_definitions_are_made_without_parsing_the_project_again(shop: Lake, 
     assert [path for path in (shop.settings.home / "dbt").iterdir() if path.is_dir()] == parsed
     assert parsed[0].stat().st_mtime_ns == before
     assert contract(f"marts.{table}").table == table
+
+
+def test_a_build_leaves_the_manifest_alone_that_others_may_be_reading(shop: Lake) -> None:
+    (manifest,) = (shop.settings.home / "dbt").glob("*/manifest.json")
+    before = manifest.stat()
+    dbt_runner._parsed.cache_clear()
+    with dg.instance_for_test() as instance:
+        assert _run(instance, "fct_orders", tags=RANGE).success
+    after = manifest.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_manifest_in_pieces_says_so_and_what_mends_it(tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text('{"nodes": {')
+    with pytest.raises(LakeError, match="is damaged") as raised:
+        read_manifest(manifest)
+    assert raised.value.fix.startswith(f"rm -r {tmp_path}")

@@ -15,7 +15,7 @@ from data_platform.assets import dbt_build
 from data_platform.assets.dbt_build import build_marts
 from data_platform.assets.dbt_runner import DBT_DIR, built
 from data_platform.contracts.registry import contract
-from data_platform.lake import staging
+from data_platform.lake import retrying, staging
 from data_platform.lake.lake import Lake
 from data_platform.lake.ledger import stale_days
 from data_platform.lake.outcomes import Outcome
@@ -40,6 +40,15 @@ def broken_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert right in model.read_text()
         model.write_text(model.read_text().replace(right, wrong))
     return project
+
+
+def _payments(folder: Path, right: str, wrong: str) -> Path:
+    """The project with another `fct_payments`."""
+    shutil.copytree(DBT_DIR, folder, ignore=shutil.ignore_patterns("target", "logs"))
+    model = folder / "models/marts/fct_payments.sql"
+    assert right in model.read_text()
+    model.write_text(model.read_text().replace(right, wrong))
+    return folder
 
 
 def _build(lake: Lake, tables: Sequence[str], keys: Sequence[str], **options: Any) -> dict[str, list[Outcome]]:
@@ -199,6 +208,48 @@ def test_a_model_whose_sql_fails_names_itself_and_its_cause_and_stops_only_its_r
     assert "no_such_column" in error
     ledger = "SELECT DISTINCT asset FROM lake.ops.loads WHERE outcome = 'failed' ORDER BY 1"
     assert _rows(shop, ledger) == [("marts.daily_revenue",), ("marts.fct_orders",)]
+
+
+def test_a_day_whose_rows_the_sql_cannot_take_fails_alone(shop: Lake, put: Any, tmp_path: Path) -> None:
+    row = {"payment_id": "T0000000009", "order_id": "O0000000003", "method": "card", "status": "captured"}
+    put("staging.payments", "2026-01-05", [{**row, "amount": "9.00", "paid_at": "2026-01-05 10:00:00"}])
+    refused = "if(amount = 9, error('nine is too much'), amount) as amount"
+    project = _payments(tmp_path / "dbt", "    amount\n", f"    {refused}\n")
+    days = [f"2026-01-0{number}" for number in range(1, 9)]
+    found = _build(shop, ["marts.fct_payments"], days, dbt_dir=project)["marts.fct_payments"]
+    assert _keys(found, committed=True) == [day for day in days if day != "2026-01-05"]
+    (bad,) = [outcome for outcome in found if not outcome.committed]
+    assert "nine is too much" in bad.load.error
+    ledger = "SELECT partition_key FROM lake.ops.loads WHERE outcome = 'failed'"
+    assert _rows(shop, ledger) == [("2026-01-05",)]
+
+
+def test_what_stands_in_the_way_of_one_mart_is_recorded_and_does_not_undo_the_others(
+    shop: Lake, tmp_path: Path
+) -> None:
+    dateless = "nullif(cast(paid_at as date), date '2026-01-02') as payment_date"
+    project = _payments(tmp_path / "dbt", "cast(paid_at as date) as payment_date", dateless)
+    found = _build(shop, ["marts.fct_payments", "marts.fct_orders"], DAYS, dbt_dir=project)
+    assert _keys(found["marts.fct_orders"], committed=True) == DAYS
+    assert _keys(found["marts.fct_payments"], committed=False) == DAYS
+    assert "without a value in `payment_date`" in found["marts.fct_payments"][0].load.error
+    ledger = (
+        "SELECT partition_key FROM lake.ops.loads WHERE asset = 'marts.fct_payments' AND outcome = 'failed' ORDER BY 1"
+    )
+    assert _rows(shop, ledger) == [(day,) for day in DAYS]
+
+
+def test_a_connection_lost_during_a_build_is_tried_again_and_no_models_fault(
+    shop: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = "if(amount > 0, error('server closed the connection unexpectedly'), amount) as amount"
+    project, builds = _payments(tmp_path / "dbt", "    amount\n", f"    {lost}\n"), list[str]()
+    monkeypatch.setattr(retrying, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(dbt_build, "reached", builds.append)
+    (bad, _) = _build(shop, ["marts.fct_payments"], DAYS, dbt_dir=project)["marts.fct_payments"]
+    assert builds.count("after dbt model") == retrying.ATTEMPTS
+    assert "server closed the connection" in bad.load.error
+    assert "correct dbt/models" not in bad.load.error
 
 
 def test_a_mart_of_a_table_that_was_never_loaded_says_what_to_load(shop: Lake) -> None:
