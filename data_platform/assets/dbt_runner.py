@@ -36,6 +36,7 @@ PARSED = ("*.sql", "*.yml", "*.csv", "*.py", "*.md")
 # The file's name becomes the database's name in every relation, so parsing and building must agree on it.
 CANDIDATES = "candidates.duckdb"
 MANIFEST = "manifest.json"
+KEPT_VERSIONS = 5
 QUIET = (
     "--log-level", "none", "--log-level-file", "none", "--no-version-check", "--no-use-colors", "--no-print",
     "--no-send-anonymous-usage-stats",
@@ -150,6 +151,14 @@ def _parse_into(folder: Path, dbt_dir: Path) -> None:
         scratch.rename(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    _forget_older(folder)
+
+
+def _forget_older(folder: Path) -> None:
+    """Keeps what the last few versions of the project were parsed to; who works with an older one parses it again."""
+    others = [path for path in folder.parent.iterdir() if path.is_dir() and path != folder]
+    for older in sorted(others, key=lambda path: path.stat().st_mtime)[: -KEPT_VERSIONS + 1]:
+        shutil.rmtree(older, ignore_errors=True)
 
 
 @lru_cache(maxsize=2)

@@ -17,7 +17,7 @@ from data_platform.assets.naming import check_name, severity, table_of
 from data_platform.assets.progress import done
 from data_platform.lake.outcomes import Outcome, RuleResult
 
-DETAILED_PARTITIONS = 31  # a longer range keeps the verdicts per partition in the ledger and the partition's metadata
+DETAILED_PARTITIONS = 31  # of a longer range, good partitions have their verdicts in the ledger and in their metadata
 NAMED = 5  # partitions that a message names
 CAUSES = "partitions"  # the failure's metadata: {asset: {partition: cause}}
 
@@ -126,10 +126,12 @@ def resume_command(failed: Mapping[dg.AssetKey, Sequence[str]]) -> str:
 
 
 def _log_partition_checks(context: dg.AssetExecutionContext, key: dg.AssetKey, outcomes: Sequence[Outcome]) -> None:
-    if not 1 < len(outcomes) <= DETAILED_PARTITIONS:
+    if len(outcomes) == 1:
         return
     names = _selected(context, key)
     for outcome in outcomes:
+        if outcome.committed and len(outcomes) > DETAILED_PARTITIONS:
+            continue
         for verdict in outcome.rules:
             if verdict.count and check_name(verdict.rule) in names:
                 context.log_event(_evaluation(key, verdict, outcome.partition_key))

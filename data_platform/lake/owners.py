@@ -39,13 +39,16 @@ def mark(lake_dir: Path) -> str:
     of its files until the end of the process. Raises `StorageError`."""
     folder = writers_folder(lake_dir)
     with _guard:
-        if folder not in _held:
+        while folder not in _held:
             found = _host() + uuid.uuid4().hex[:6]
             lock = FileLock(folder / f"{found}.lock", thread_local=False)
             with storage_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
-                lock.acquire(timeout=0)
-            _held[folder] = (found, lock)
+                lock.acquire()  # who asks whether it is free lets it go at once
+            if Path(lock.lock_file).exists():
+                _held[folder] = (found, lock)
+            else:  # taken for a dead one's before it was ours
+                lock.release()
         return _held[folder][0]
 
 
@@ -79,8 +82,8 @@ def forget_dead(lake_dir: Path) -> int:
     """Removes the locks that nobody holds, and returns how many."""
     gone = 0
     for lock in writers_folder(lake_dir).glob("*.lock"):
-        if _is_free(lock):
-            lock.unlink(missing_ok=True)
+        with suppress(Timeout), FileLock(lock, timeout=0):
+            lock.unlink(missing_ok=True)  # while we hold it, so that nobody takes it in between
             gone += 1
     return gone
 

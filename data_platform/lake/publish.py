@@ -171,7 +171,7 @@ def _audited(con: duckdb.DuckDBPyConnection, name: TableName, previous: int | No
     table, since = str(name), -1 if previous is None else previous
     _refuse_unrecorded(con, name, since)
     audits = ledger.latest_audits(con, table)
-    unaudited, failed, changed = [], [], []
+    unaudited, failed, changed = list[str](), dict[str, str](), list[str]()
     for load in ledger.latest_loads(con, table):
         audit = audits.get(load.load_id)
         if load.snapshot_id > since:
@@ -179,13 +179,17 @@ def _audited(con: duckdb.DuckDBPyConnection, name: TableName, previous: int | No
             if audit is None:
                 unaudited.append(load.partition_key)
         if audit is not None and not audit.passed:
-            failed.append(f"{load.partition_key or 'the table'} ({', '.join(audit.failed_rules)})")
+            failed[load.partition_key] = f"{load.partition_key or 'the table'} ({', '.join(audit.failed_rules)})"
     kept = f"readers keep version {previous}" if previous is not None else "it is not published yet"
-    fix = f"mend the rows and rebuild: data-platform backfill {name.layer}/{name.table}"
-    if failed:
-        raise PublishRefused(f"`{table}` has partitions that failed their audit: {_some(failed)}; {kept}.", fix=fix)
-    if unaudited:
-        raise PublishRefused(f"`{table}` has partitions without an audit: {_some(unaudited)}; {kept}.", fix=fix)
+    for keys, shown, what in (
+        (list(failed), list(failed.values()), "that failed their audit"),
+        (unaudited, unaudited, "without an audit"),
+    ):
+        if keys:
+            raise PublishRefused(
+                f"`{table}` has partitions {what}: {_some(shown)}; {kept}.",
+                fix=f"mend the rows and rebuild: {_rebuild(name, keys)}",
+            )
     return tuple(sorted(changed))
 
 
@@ -205,12 +209,12 @@ def _refuse_unrecorded(con: duckdb.DuckDBPyConnection, name: TableName, since: i
             f"ducklake_table_changes('lake', {text(name.layer)}, {text(name.table)}, {snapshot}, {snapshot})"
         ).fetchall()
         keys = sorted(shape.key(dict(zip(shape.partition_by, row, strict=False))) for row in rows)
-        open_keys = [key or "the table" for key in keys if latest.get(key, -1) < snapshot]
+        open_keys = [key for key in keys if latest.get(key, -1) < snapshot]
         if open_keys:
             raise PublishRefused(
                 f"`{name}` was changed by {author or 'an unknown writer'} in snapshot {snapshot}, and no load was "
-                f"recorded: {_some(open_keys)}.",
-                fix=f"rebuild them: data-platform backfill {name.layer}/{name.table}",
+                f"recorded: {_some([key or 'the table' for key in open_keys])}.",
+                fix=f"rebuild them: {_rebuild(name, open_keys)}",
             )
 
 
@@ -223,9 +227,7 @@ def touching(con: duckdb.DuckDBPyConnection, name: TableName, since: int) -> lis
         [name.layer, name.table],
     ).fetchone()
     if row is None:
-        raise PublishRefused(
-            f"The lake has no table `{name}`.", fix=f"data-platform backfill {name.layer}/{name.table}"
-        )
+        raise PublishRefused(f"The lake has no table `{name}`.", fix=_rebuild(name, ()))
     return con.execute(
         "SELECT snapshot_id, author FROM ducklake_snapshots('lake') WHERE snapshot_id > ? AND list_contains(flatten(["
         "changes['tables_inserted_into'], changes['tables_deleted_from'], changes['inlined_insert'], "
@@ -237,3 +239,10 @@ def touching(con: duckdb.DuckDBPyConnection, name: TableName, since: int) -> lis
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(f"`{name}`" for name in names[:_SHOWN]) + more
+
+
+def _rebuild(name: TableName, keys: Sequence[str]) -> str:
+    """What to type to build these partitions of a table again, and publish them."""
+    days = sorted(key[:10] for key in keys if key[:4].isdigit())
+    dates = f" --from {days[0]} --to {days[-1]}" if days else ""
+    return f"data-platform backfill 'key:\"{name.layer}/{name.table}\"+'{dates}"

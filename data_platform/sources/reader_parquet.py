@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from data_platform.errors import SourceError, StorageError
+from data_platform.errors import PlatformError, SourceError, StorageError
 from data_platform.lake.sql import ident, text
 from data_platform.lake.storage import translate
 from data_platform.sources.reader_scan import Scan
@@ -27,7 +27,7 @@ def read_parquet(
         footer = con.execute(f"SELECT num_rows FROM parquet_file_metadata({text(str(found.path))})").fetchone()
         types = {str(row[0]): str(row[1]) for row in con.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
     except duckdb.Error as error:
-        raise _damaged(name, error) from None
+        raise _failure(name, error, found.path) from None
     records = int(footer[0]) if footer else 0
     layout = lay_out(name, tuple(types), required)
     chosen = [
@@ -41,8 +41,7 @@ def read_parquet(
     try:
         row = con.execute(f"COPY ({select}) TO {text(str(spool))} ({SPOOL_FORMAT})").fetchone()
     except duckdb.Error as error:
-        failure = translate(error, spool.parent)
-        raise (failure if isinstance(failure, StorageError) else _damaged(name, error)) from None
+        raise _failure(name, error, spool.parent) from None
     if row != (records,):
         raise SourceError(
             f"`{name}` holds {row[0] if row else 0} rows where its footer says {records}.", fix="deliver the file again"
@@ -59,6 +58,10 @@ def _as_text(column: str, duckdb_type: str) -> str:
     return f"{name}::VARCHAR"
 
 
-def _damaged(name: str, error: duckdb.Error) -> SourceError:
+def _failure(name: str, error: duckdb.Error, place: Path) -> PlatformError:
+    """The file's fault, unless the disk's, the memory's or that of something that passes."""
+    failure = translate(error, place)
+    if failure.transient or isinstance(failure, StorageError) or isinstance(error, duckdb.OutOfMemoryException):
+        return failure
     first = str(error).strip().splitlines()[0]
     return SourceError(f"`{name}` cannot be read as Parquet: {first}", fix="deliver the whole file again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,12 @@ def test_a_manifest_in_pieces_says_so_and_what_mends_it(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match="is damaged") as raised:
         read_manifest(manifest)
     assert raised.value.fix.startswith(f"rm -r {tmp_path}")
+
+
+def test_what_older_versions_of_the_project_were_parsed_to_does_not_pile_up(tmp_path: Path) -> None:
+    for number in range(8):
+        (tmp_path / f"version{number}").mkdir()
+        os.utime(tmp_path / f"version{number}", (number, number))
+    (tmp_path / "version7.lock").touch()
+    dbt_runner._forget_older(tmp_path / "version0")
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {f"version{n}" for n in (0, 4, 5, 6, 7)}

@@ -1,6 +1,7 @@
 """What Dagster records of loads: per-day materialisations, verdicts, and a failure that names the bad days."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -123,6 +124,15 @@ def test_a_long_range_keeps_to_one_verdict_per_rule(instance: dg.DagsterInstance
     count = words.DETAILED_PARTITIONS + 1
     result = run(instance, [outcome(key, broken=1) for key in keys(count)], keys(count))
     assert len(evaluations(instance, result.run_id)) == len(RULES)
+
+
+def test_the_bad_day_of_a_long_range_has_its_own_verdicts(instance: dg.DagsterInstance) -> None:
+    days = keys(words.DETAILED_PARTITIONS + 1)
+    found = [outcome(key, broken=1) for key in days]
+    found[4] = replace(found[4], load=outcome(days[4], error="too many").load)
+    result = run(instance, found, days)
+    daily = [each for each in evaluations(instance, result.run_id) if each.partition]
+    assert {(each.check_name, each.partition) for each in daily} == {("amount__gt", days[4])}
 
 
 def test_good_days_are_recorded_before_the_step_fails_for_the_bad_ones(instance: dg.DagsterInstance) -> None:
