@@ -40,7 +40,7 @@ _MARTS_SQL = {
     "marts.dim_products": "SELECT product_id, product_name, category, unit_price, updated_at FROM lake.staging.products",
     "marts.fct_orders": "SELECT order_id, ordered_at::DATE AS order_date, ordered_at, customer_id, status, country_code, "
     "0 AS line_count, 0 AS gross_amount, total_amount, 0 AS paid_amount, false AS is_cancelled "
-    "FROM lake.staging.orders WHERE ordered_at::DATE = DATE '{day}'",
+    "FROM lake.staging.orders WHERE ordered_at::DATE::VARCHAR IN ('{days}')",
 }
 READERS = timedelta(seconds=20)
 
@@ -95,8 +95,7 @@ def _work(world: World, plan: Plan, told: Connection, parent_pid: int) -> None:
         for number in range(plan.cycles):
             if os.getppid() != parent_pid:
                 return  # an orphan ends with the cycle that it was in
-            day = drops.DAYS[(plan.generation + number) % len(drops.DAYS)]
-            cycle(lake, day, plan.generation + number, plan, told.send)
+            cycle(lake, days_of(plan.generation + number), plan.generation + number, plan, told.send)
     except Exception as error:
         told.send(("error", f"{type(error).__name__}: {error}"))
 
@@ -121,41 +120,50 @@ def killer(plan: Plan, parent_pid: int) -> Callable[[str], None]:
     return reached
 
 
-def cycle(lake: Lake, day: date, generation: int, plan: Plan, tell: Callable[[tuple[str, object]], None]) -> None:
-    """One day's files, new in content, from the landing folder to what readers see. `tell` hears of each load that was
-    committed (`loaded`, its id) or refused (`refused`, why), and of each publish (`published`, its version)."""
-    key, run_id = day.isoformat(), f"generation-{generation}"
-    drops.write(lake.settings.landing_dir, day, generation)
+def days_of(generation: int) -> Sequence[date]:
+    """The days that a generation's cycle loads: all of them in one commit, or one, by turns."""
+    return drops.DAYS if generation % 2 else (drops.DAYS[generation // 2 % len(drops.DAYS)],)
+
+
+def cycle(
+    lake: Lake, days: Sequence[date], generation: int, plan: Plan, tell: Callable[[tuple[str, object]], None]
+) -> None:
+    """The files of some days, new in content, from the landing folder to what readers see. `tell` hears of each load that
+    was committed (`loaded`, its id) or refused (`refused`, why), and of each publish (`published`, its version)."""
+    keys, run_id = [day.isoformat() for day in days], f"generation-{generation}"
+    for day in days:
+        drops.write(lake.settings.landing_dir, day, generation)
     for table in drops.TABLES:
-        _told(load_raw(lake, feed_of(table), [key], run_id), tell)
+        _told(load_raw(lake, feed_of(table), keys, run_id), tell)
     for table in drops.TABLES:
-        _told(screen(lake, contract(f"staging.{table}"), [key], run_id), tell)
+        _told(screen(lake, contract(f"staging.{table}"), keys, run_id), tell)
     if plan.uses_dbt:
-        _with_dbt(lake, key, run_id, tell)
+        _with_dbt(lake, keys, run_id, tell)
     else:
-        _by_hand(lake, key, run_id, tell)
+        _by_hand(lake, keys, run_id, tell)
     tell(("published", publish(lake, MARTS, run_id).version))
     if plan.keeps_up:
         upkeep(lake, keep_days=READERS / timedelta(days=1), readers=READERS)
     tell(("cycle", generation))
 
 
-def _by_hand(lake: Lake, key: str, run_id: str, tell: Callable[[tuple[str, object]], None]) -> None:
+def _by_hand(lake: Lake, days: Sequence[str], run_id: str, tell: Callable[[tuple[str, object]], None]) -> None:
     """The marts in SQL of our own: dbt's start costs more than all the rest."""
     for mart in MARTS:
         stated = contract(mart)
-        keys = [key] if stated.partition.dimensions else [""]
+        keys = days if stated.partition.dimensions else [""]
+        rows = _MARTS_SQL[mart].format(days="', '".join(days))
         with lake.connect() as con:
             seen = snapshot_id(con)
-            con.execute(f"CREATE OR REPLACE TEMP TABLE built AS {_MARTS_SQL[mart].format(day=key)}")
+            con.execute(f"CREATE OR REPLACE TEMP TABLE built AS {rows}")
             _told(build_mart(lake, stated, con, "built", keys, run_id, built_from=seen), tell)
 
 
-def _with_dbt(lake: Lake, key: str, run_id: str, tell: Callable[[tuple[str, object]], None]) -> None:
+def _with_dbt(lake: Lake, days: Sequence[str], run_id: str, tell: Callable[[tuple[str, object]], None]) -> None:
     with lake.connect() as con:
         for table in EMPTY:
             ensure_tables(lake, con, contract(f"staging.{table}"))
-    for marts, keys in ((MARTS[:2], [""]), (MARTS[2:], [key])):
+    for marts, keys in ((MARTS[:2], [""]), (MARTS[2:], days)):
         for outcomes in build_marts(lake, [contract(mart) for mart in marts], keys, run_id).values():
             _told(outcomes, tell)
 

@@ -11,7 +11,7 @@ import pytest
 from data_platform.chaos import drops, worker
 from data_platform.chaos.laws import violations
 from data_platform.chaos.run import VICTIMS, Chaos, Result
-from data_platform.chaos.worker import Plan, World, cycle
+from data_platform.chaos.worker import Plan, World, cycle, days_of
 from data_platform.lake import points
 from data_platform.lake.lake import Lake
 from data_platform.lake.points import POINTS, reached
@@ -40,7 +40,6 @@ def test_a_hundred_kills_break_no_law_on_either_catalog(home: Path, catalog: str
     assert result.counts["versions read"] > 5
 
 
-@pytest.mark.long
 def test_a_cycle_reaches_every_point(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "READERS", timedelta(0))
     seen: set[str] = set()
@@ -49,7 +48,7 @@ def test_a_cycle_reaches_every_point(home: Path, monkeypatch: pytest.MonkeyPatch
     points.listen(seen.add)
     try:
         for generation in range(2):
-            cycle(lake, drops.DAYS[0], generation, Plan(0, uses_dbt=True, keeps_up=True), lambda _: None)
+            cycle(lake, days_of(generation), generation, Plan(0, uses_dbt=True, keeps_up=True), lambda _: None)
     finally:
         points.listen(None)
         lake.close()
@@ -60,7 +59,7 @@ def test_a_cycle_reaches_every_point(home: Path, monkeypatch: pytest.MonkeyPatch
 def loaded(home: Path) -> Iterator[Lake]:
     """A lake with one generation of the first day."""
     lake = Lake(World(home).settings())
-    cycle(lake, drops.DAYS[0], 1, Plan(0), lambda _: None)
+    cycle(lake, drops.DAYS[:1], 1, Plan(0), lambda _: None)
     yield lake
     lake.close()
 
@@ -84,7 +83,6 @@ BREAKERS: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("what", BREAKERS)
 def test_the_laws_find(what: str, loaded: Lake) -> None:
     law, sql = BREAKERS[what]
@@ -94,7 +92,6 @@ def test_the_laws_find(what: str, loaded: Lake) -> None:
         assert law in {violation.law for violation in violations(con)}
 
 
-@pytest.mark.long
 def test_the_laws_find_a_load_that_was_reported_and_is_not_there(loaded: Lake) -> None:
     with loaded.connect() as con:
         assert [violation.law for violation in violations(con, ["never"])] == ["lost"]
