@@ -43,7 +43,6 @@ def orders_per_day(settings: Settings) -> dict[str, int]:
     return {row["order_date"]: row["n"] for row in rows}
 
 
-@pytest.mark.long
 def test_late_rows_rebuild_the_mart_days_they_belong_to(settings: Settings) -> None:
     write_sample(settings.landing_dir, start=FIRST, days=3, scale=0.05)
     platform(settings, "backfill", ORDERS, "--from", "2026-01-01", "--to", "2026-01-02")
@@ -79,7 +78,6 @@ def materialized(settings: Settings, *assets: str) -> dict[str, set[str]]:
         return {asset: instance.get_materialized_partitions(dg.AssetKey(asset.split("/"))) for asset in assets}
 
 
-@pytest.mark.long
 def test_an_interrupt_keeps_what_was_committed_and_resume_does_the_rest_and_no_more(settings: Settings) -> None:
     write_sample(settings.landing_dir, start=FIRST, days=40, scale=0.05)
     tables = ("raw/orders", "raw/events", "raw/payments")
@@ -128,7 +126,6 @@ def checks_of(settings: Settings, asset: str) -> set[tuple[str, str | None, bool
     return {(event.check_name, event.partition, event.passed) for event in events if event.asset_key == key}
 
 
-@pytest.mark.long
 def test_one_bad_day_of_many_is_named_and_the_others_are_published_through_all_layers(settings: Settings) -> None:
     write_sample(settings.landing_dir, start=FIRST, days=5, scale=0.05)
     days = [f"2026-01-0{number}" for number in range(1, 6)]
