@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -251,3 +251,25 @@ def test_the_lake_holds_what_was_last_written_to_each_partition(
         for _ in range(2):
             put(lake, con, f"SELECT range AS id FROM range({count})", date(2026, 1, 1 + day))
     assert dict(rows(f"SELECT day, count(*) FROM lake.{TABLE} GROUP BY 1")) == {day: n for day, n in held.items() if n}
+
+
+def test_partitions_of_a_commit_are_replaced_by_one_delete_and_one_list_of_files(
+    lake: Lake, con: duckdb.DuckDBPyConnection, rows: Rows
+) -> None:
+    days = [DAY + timedelta(days=number) for number in range(40)]
+    by_day = f"SELECT i AS id, (DATE '{DAY}' + i::INTEGER) AS day FROM range({len(days)}) t(i)"
+    parts = lake.stage_slices(con, TABLE, by_day, [{"day": day} for day in days])
+    said: list[str] = []
+
+    class Recorded:
+        def execute(self, sql: str, *arguments: Any) -> Any:
+            said.append(" ".join(sql.split()[:2]).partition("(")[0])
+            return con.execute(sql, *arguments)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(con, name)
+
+    loads = tuple(load(day, rows_accepted=1) for day in days)
+    commits.apply(Recorded(), commits.Change(parts, loads), lambda: True, commits.Attempt())  # type: ignore[arg-type]
+    assert said.count("DELETE FROM") == said.count("CALL ducklake_add_data_files") == 1
+    assert rows(f"SELECT count(*), count(DISTINCT day) FROM lake.{TABLE}") == [(40, 40)]
