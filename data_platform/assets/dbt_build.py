@@ -185,7 +185,7 @@ def _build(building: Building, span: Span, version: int, *, whole: bool) -> dict
     manifest = read_manifest(manifest_path(lake.settings, building.dbt_dir))
     causes = _never_loaded(lake, lake_tables(manifest, set(stated)))
     models = [model for model in stated if model not in causes]
-    outcomes: dict[str, list[Outcome]] = {}
+    outcomes, broken = dict[str, list[Outcome]](), dict[str, str]()
     reached("before dbt model")
     try:
         for trial in retrying():
@@ -197,7 +197,7 @@ def _build(building: Building, span: Span, version: int, *, whole: bool) -> dict
                 _refuse_lost(candidates.failed)
                 if candidates.failed and not whole:
                     raise _SqlFailed(candidates.failed)
-                causes |= {
+                broken = {
                     model: f"{cause}. Fix: {_mended_by(cause)}, then build it again"
                     for model, cause in candidates.failed.items()
                 }
@@ -206,6 +206,7 @@ def _build(building: Building, span: Span, version: int, *, whole: bool) -> dict
         raise
     except PlatformError as error:
         return {each.name: _failed(building, each, span.keys, str(error)) for each in building.contracts}
+    causes |= broken
     for model in (model for model in stated if model in causes):
         cause = f"The dbt model `{model}` was not built: {causes[model]}"
         outcomes[stated[model].name] = _failed(building, stated[model], span.keys, cause)

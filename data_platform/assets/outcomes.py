@@ -15,7 +15,7 @@ import dagster as dg
 from data_platform.assets.metadata import load_metadata, verdict_metadata
 from data_platform.assets.naming import check_name, severity, table_of
 from data_platform.assets.progress import done
-from data_platform.lake.outcomes import Outcome, RuleResult
+from data_platform.lake.outcomes import Outcome, RuleResult, from_to
 
 DETAILED_PARTITIONS = 31  # of a longer range, good partitions have their verdicts in the ledger and in their metadata
 NAMED = 5  # partitions that a message names
@@ -119,10 +119,7 @@ def failure(failed: Mapping[dg.AssetKey, Sequence[Outcome]], keys: Sequence[str]
 def resume_command(failed: Mapping[dg.AssetKey, Sequence[str]]) -> str:
     """What to type to load these partitions, and everything downstream of them, again."""
     selection = " or ".join(f'key:"{key.to_user_string()}"+' for key in failed)
-    parts = [part for keys in failed.values() for key in keys for part in key.split("|")]
-    days = sorted(part[:10] for part in parts if part[:4].isdigit())
-    dates = f" --from {days[0]} --to {days[-1]}" if days else ""
-    return f"data-platform backfill '{selection}'{dates}"
+    return f"data-platform backfill '{selection}'{from_to(key for keys in failed.values() for key in keys)}"
 
 
 def _log_partition_checks(context: dg.AssetExecutionContext, key: dg.AssetKey, outcomes: Sequence[Outcome]) -> None:

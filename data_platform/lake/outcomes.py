@@ -93,3 +93,9 @@ class Outcome:
     @property
     def committed(self) -> bool:
         return self.load.outcome == "committed"
+
+
+def from_to(keys: Iterable[str]) -> str:
+    """The options of `data-platform backfill` for the days of these partition keys; empty where they have none."""
+    days = sorted(part[:10] for key in keys for part in key.split("|") if part[:4].isdigit())
+    return f" --from {days[0]} --to {days[-1]}" if days else ""

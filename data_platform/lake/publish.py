@@ -17,6 +17,7 @@ from data_platform.errors import LakeError, PublishRefused
 from data_platform.lake import commit as commits
 from data_platform.lake import ledger
 from data_platform.lake.lake import Lake
+from data_platform.lake.outcomes import from_to
 from data_platform.lake.points import reached
 from data_platform.lake.retired import reader_columns
 from data_platform.lake.retrying import retrying
@@ -243,6 +244,4 @@ def _some(names: Sequence[str]) -> str:
 
 def _rebuild(name: TableName, keys: Sequence[str]) -> str:
     """What to type to build these partitions of a table again, and publish them."""
-    days = sorted(key[:10] for key in keys if key[:4].isdigit())
-    dates = f" --from {days[0]} --to {days[-1]}" if days else ""
-    return f"data-platform backfill 'key:\"{name.layer}/{name.table}\"+'{dates}"
+    return f"data-platform backfill 'key:\"{name.layer}/{name.table}\"+'{from_to(keys)}"
