@@ -28,6 +28,7 @@ from data_platform.cli.plan import Item, Plan, make_plan
 from data_platform.cli.resume import (
     ENDED,
     LOOKED_AT,
+    Begun,
     Request,
     alone,
     begun,
@@ -41,6 +42,8 @@ from data_platform.cli.stale import held_part, stale_part, waiting_part
 from data_platform.cli.streams import EventFiles, others_go_to
 from data_platform.lake.lake import Lake, get_lake
 from data_platform.lake.ledger import fates_of_runs
+from data_platform.lake.standings import Standings
+from data_platform.lake.storage import storage_errors
 from data_platform.settings import Settings
 
 Days = tuple[date | None, date | None]
@@ -73,46 +76,78 @@ def backfill_command(
         note(f"{NOTHING[only]}: there is nothing to do.")
     else:
         request = Request(selection, days[0], days[1] or last_day(whole), only, now.version)
-        _run_and_tell(settings, defs, plan, whole, Going(request), form)
+        going = Going(request)
+        with alone(settings, going.backfill_id):
+            _run_and_tell(settings, defs, plan, whole, going, form)
 
 
 def resume_backfill(settings: Settings, backfill_id: str | None, *, dry_run: bool, form: Format) -> None:
     """Goes on with a backfill that did not end, the last one when no id is given, as `backfill_command` does."""
     defs, lake = load_definitions(), get_lake()
-    now = ledger_of(lake)
     with open_instance(settings) as instance:
-        for found in islice(begun(instance, backfill_id), LOOKED_AT):
-            if found.ended:
-                continue
-            request = found.request
-            whole = make_plan(defs, request.selection, request.start, request.end)
-            then = now if request.only is None else ledger_of(lake, until=request.since)
-            plan = left_of(whole, request, then, now)
-            # A process that died between its partitions and what they lead to has left only the latter.
-            after = stale_part(whole, lake, found.run_ids, ()) if now.version >= 0 else plan
-            if plan.size or after.size:
-                break
-        else:
-            emit(report_data(Report(backfill_id or "")), form, [])
-            note(
-                f"{f'Backfill `{backfill_id}`' if backfill_id else 'Every backfill'} has ended: nothing is left to do."
-            )
-            return
-        note(f"Going on with backfill `{found.backfill_id}`: {request.command}")
-        if dry_run:
-            show_plan(plan if plan.size else after, now, form)
-            return
-        tell_dagster(instance, found, whole, now)
-    going = Going(request, found.backfill_id, tuple(found.run_ids))
-    _run_and_tell(settings, defs, plan, whole, going, form)
+        looked_at = [found for found in islice(begun(instance, backfill_id), LOOKED_AT) if not found.ended]
+    left = next((left for found in looked_at if (left := _left(defs, lake, found)).size), None)
+    if left is None:
+        _say_ended(backfill_id, form)
+        return
+    found = left.begun
+    note(f"Going on with backfill `{found.backfill_id}`: {found.request.command}")
+    if dry_run:
+        show_plan(left.shown, left.now, form)
+        return
+    with alone(settings, found.backfill_id):
+        with open_instance(settings) as instance:
+            (found,) = begun(instance, found.backfill_id)  # another process may have gone on with it until now
+            left = _left(defs, lake, found)
+            if found.ended or not left.size:
+                _say_ended(found.backfill_id, form)
+                return
+            tell_dagster(instance, found, left.whole, left.now)
+        going = Going(found.request, found.backfill_id, tuple(found.run_ids))
+        _run_and_tell(settings, defs, left.plan, left.whole, going, form)
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is left of a backfill: of its `plan`, and `after` that what its loads lead to; within `whole`, by the ledger
+    of `now`. A process that died between its partitions and what they lead to has left only the latter."""
+
+    begun: Begun
+    plan: Plan
+    after: Plan
+    whole: Plan
+    now: Standings
+
+    @property
+    def size(self) -> int:
+        return self.plan.size + self.after.size
+
+    @property
+    def shown(self) -> Plan:
+        return self.plan if self.plan.size else self.after
+
+
+def _left(defs: dg.Definitions, lake: Lake, found: Begun) -> Left:
+    request, now = found.request, ledger_of(lake)
+    whole = make_plan(defs, request.selection, request.start, request.end)
+    then = now if request.only is None else ledger_of(lake, until=request.since)
+    plan, after = left_of(whole, request, then, now), whole.only({})
+    if now.version >= 0 and not plan.size:
+        held = held_part(whole, lake, rows_tell=request.only == "stale")
+        after = held if held.size else stale_part(whole, lake, found.run_ids, ())
+    return Left(found, plan, after, whole, now)
+
+
+def _say_ended(backfill_id: str | None, form: Format) -> None:
+    emit(report_data(Report(backfill_id or "")), form, [])
+    note(f"{f'Backfill `{backfill_id}`' if backfill_id else 'Every backfill'} has ended: nothing is left to do.")
 
 
 def _run_and_tell(
     settings: Settings, defs: dg.Definitions, plan: Plan, whole: Plan, going: Going, form: Format
 ) -> None:
     try:
-        with alone(settings, going.backfill_id):
-            report = run_plan(settings, defs, plan, whole, going)
+        report = run_plan(settings, defs, plan, whole, going)
     except KeyboardInterrupt:
         done = done_of(plan, ledger_of(get_lake()), going.request.since)
         with open_instance(settings) as instance:
@@ -145,7 +180,8 @@ def _run_and_tell(
 
 def _add_rows(data: dict[str, Any]) -> None:
     """Adds to each asset the fates of the rows that its partitions brought, where the ledger has them."""
-    with get_lake().connect(read_only=True) as con:
+    lake = get_lake()
+    with storage_errors(lake.attachment.place), lake.connect(read_only=True) as con:
         fates = fates_of_runs(con, [run["run_id"] for run in data["runs"]])
     for row in data["assets"]:
         row |= fates.get(row["asset"].replace("/", "."), {})

@@ -13,7 +13,7 @@ import dagster as dg
 
 from data_platform.assets.naming import table_of
 from data_platform.cli.plan import Item, Plan
-from data_platform.cli.stale import touched_keys, with_dependents
+from data_platform.cli.stale import changed_parent, mart_of, touched_keys, with_dependents
 from data_platform.lake.lake import Lake
 from data_platform.lake.standings import Standing, Standings, read_standings
 from data_platform.lake.storage import storage_errors
@@ -46,9 +46,6 @@ class Judge:
         self.plan = plan
         self.standings = standings
         self._touched: dict[dg.AssetKey, Mapping[str, int]] = {}
-        self._changed: dict[str, int] = {}
-        for (table, _), standing in standings.of.items():
-            self._changed[table] = max(self._changed.get(table, -1), _number(standing.changed))
 
     def missing(self, item: Item) -> bool:
         if item.asset.path[0] == "published":
@@ -81,7 +78,8 @@ class Judge:
         if layer == "staging":
             return self._stale_staging(item, own.committed)
         if layer == "marts" and self.plan.definitions[item.asset] is None:
-            return self._stale_table(item.asset, own)
+            parent = changed_parent(self.plan, self.standings, item.asset)
+            return f"`{table_of(parent)}` has changed since" if parent else ""
         if layer == "marts" and self.touched(item.asset).get(item.partition, -1) > _number(own.built_from):
             return "later rows belong to it"
         return ""
@@ -99,14 +97,6 @@ class Judge:
                 return f"`{table_of(parent)}` was loaded again after it was screened"
         return ""
 
-    def _stale_table(self, asset: dg.AssetKey, own: Standing) -> str:
-        """An unpartitioned mart read its staging tables at a version, and marts of the same build as they were committed."""
-        for parent in sorted(self.plan.parents[asset]):
-            read = own.built_from if parent.path[0] == "staging" else own.committed
-            if self._changed.get(table_of(parent), -1) > _number(read):
-                return f"`{table_of(parent)}` has changed since"
-        return ""
-
     def _standing(self, item: Item) -> Standing | None:
         return self.standings.of.get((table_of(item.asset), item.partition))
 
@@ -115,11 +105,6 @@ class Judge:
 
     def _shown(self, item: Item) -> int:
         return self.standings.shown.get(mart_of(item.asset), -1)
-
-
-def mart_of(published: dg.AssetKey) -> str:
-    """`published/fct_orders` → `marts.fct_orders`."""
-    return f"marts.{published.path[-1]}"
 
 
 def _number(snapshot: int | None) -> int:

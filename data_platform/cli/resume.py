@@ -17,9 +17,9 @@ from filelock import FileLock, Timeout
 
 from data_platform.assets.naming import table_of
 from data_platform.cli.engine import BACKFILL_TAG, events_of, made_in
-from data_platform.cli.gaps import Kind, chosen, mart_of
+from data_platform.cli.gaps import Kind, chosen
 from data_platform.cli.plan import Item, Plan
-from data_platform.cli.stale import with_dependents
+from data_platform.cli.stale import mart_of, with_dependents
 from data_platform.errors import UsageError, did_you_mean
 from data_platform.lake.standings import Standings
 from data_platform.lake.storage import storage_errors
@@ -176,8 +176,10 @@ def alone(settings: Settings, backfill_id: str) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(path, timeout=0):
-            yield
-            path.unlink(missing_ok=True)
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
     except Timeout:
         raise UsageError(
             f"Backfill `{backfill_id}` is running still.", fix="wait for it, or stop it with Ctrl-C there"

@@ -15,6 +15,7 @@ from data_platform.contracts.registry import contract
 from data_platform.lake.lake import Lake
 from data_platform.lake.ledger import latest_audits
 from data_platform.lake.standings import Standings, read_standings
+from data_platform.lake.storage import storage_errors
 from data_platform.partitions import grain_of
 from data_platform.quality.second_look import arrived
 
@@ -22,20 +23,53 @@ Keys = Mapping[dg.AssetKey, Collection[str]]
 
 
 def stale_part(plan: Plan, lake: Lake, runs: Collection[str], lost: Iterable[Item]) -> Plan:
-    """The selected marts' partitions that these runs' loads of their staging tables touched and that were not built since,
-    with what hangs on them: every accepted row reaches its mart. A partition that failed stays failed."""
+    """What these runs' loads left to be done of the selected marts and published views, with what hangs on it: every
+    accepted row reaches its mart, and its readers. A partition that failed stays failed."""
     skip = set(lost)
-    with lake.connect(read_only=True) as con:
+    with storage_errors(lake.attachment.place), lake.connect(read_only=True) as con:
         standings = read_standings(con, runs=runs)
-    found: dict[dg.AssetKey, list[str]] = {}
-    for asset in plan.keys:
-        if asset.path[0] == "marts":
-            touched = touched_keys(plan, standings, asset)
-            built = {key: standings.built(table_of(asset), key) for key in touched}
-            found[asset] = [
-                key for key in sorted(touched) if built[key] < touched[key] and Item(asset, key) not in skip
-            ]
-    return with_dependents(plan, found)
+    left = {
+        asset: [key for key in _left_of(plan, standings, asset, runs) if Item(asset, key) not in skip]
+        for asset in plan.keys
+    }
+    return with_dependents(plan, left)
+
+
+def _left_of(plan: Plan, standings: Standings, asset: dg.AssetKey, runs: Collection[str]) -> list[str]:
+    """Mart partitions that were touched and not built since, an unpartitioned mart whose parent has changed, and what was
+    built by these runs and is not shown."""
+    layer, table = asset.path[0], table_of(asset)
+    if layer == "published":
+        mart = mart_of(asset)
+        return sorted(
+            key
+            for (name, key), found in standings.of.items()
+            if name == mart and found.run_id in runs and (found.committed or -1) > standings.shown.get(mart, -1)
+        )
+    if layer != "marts":
+        return []
+    if plan.definitions[asset] is None:
+        return [""] if (table, "") in standings.of and changed_parent(plan, standings, asset) else []
+    touched = touched_keys(plan, standings, asset)
+    return [key for key in sorted(touched) if standings.built(table, key) < touched[key]]
+
+
+def changed_parent(plan: Plan, standings: Standings, mart: dg.AssetKey) -> dg.AssetKey | None:
+    """The first parent of a committed unpartitioned mart that has changed since it was read: staging tables are read at a
+    version, marts of the same build as they were committed."""
+    own = standings.of.get((table_of(mart), ""))
+    if own is None or own.committed is None:
+        return None
+    for parent in sorted(plan.parents[mart]):
+        read = own.built_from if parent.path[0] == "staging" else own.committed
+        if standings.changed.get(table_of(parent), -1) > (-1 if read is None else read):
+            return parent
+    return None
+
+
+def mart_of(published: dg.AssetKey) -> str:
+    """`published/fct_orders` → `marts.fct_orders`."""
+    return f"marts.{published.path[-1]}"
 
 
 def touched_keys(plan: Plan, standings: Standings, mart: dg.AssetKey) -> dict[str, int]:
@@ -60,7 +94,7 @@ def _key_of(day: date, grain: str) -> str:
 def held_part(plan: Plan, lake: Lake, *, rows_tell: bool = False) -> Plan:
     """The staging partitions whose held rows have got their parent, with what hangs on them (`with_dependents`)."""
     found = {}
-    with lake.connect(read_only=True) as con:
+    with storage_errors(lake.attachment.place), lake.connect(read_only=True) as con:
         for asset in plan.keys:
             if asset.path[0] == "staging":
                 found[asset] = arrived(con, contract(table_of(asset)))
@@ -70,7 +104,7 @@ def held_part(plan: Plan, lake: Lake, *, rows_tell: bool = False) -> Plan:
 def waiting_part(plan: Plan, lake: Lake, runs: Collection[str]) -> Plan:
     """The marts' partitions that these runs refused for the rule `key`, with what hangs on them. Another partition that
     was built after them may have given the key up: a corrected row changes its business day so."""
-    with lake.connect(read_only=True) as con:
+    with storage_errors(lake.attachment.place), lake.connect(read_only=True) as con:
         audits = sorted(latest_audits(con).values(), key=lambda audit: audit.audited_at)
     last = {(audit.asset, audit.partition_key): audit for audit in audits if audit.run_id in runs}
     refused = [audit for audit in last.values() if audit.failed_rules == ("key",)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 
 import duckdb
 
@@ -69,6 +70,15 @@ class Standings:
     touched: Mapping[str, Mapping[date, int]] = field(default_factory=dict)
     shown: Mapping[str, int] = field(default_factory=dict)
     version: int = -1
+
+    @cached_property
+    def changed(self) -> Mapping[str, int]:
+        """Per table the last snapshot that changed rows of any partition."""
+        found: dict[str, int] = {}
+        for (table, _), standing in self.of.items():
+            if standing.changed is not None:
+                found[table] = max(found.get(table, -1), standing.changed)
+        return found
 
     def built(self, table: str, key: str) -> int:
         """The version that the last commit of the partition was read from; -1 when there is none."""

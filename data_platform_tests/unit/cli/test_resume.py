@@ -101,6 +101,22 @@ def test_an_interrupt_stops_between_partitions_and_says_how_to_go_on(shop: Shop,
     assert said("status", "--gaps") == {"gaps": [], "commands": []}
 
 
+def test_what_late_rows_lead_to_is_gone_on_with_to_the_readers(shop: Shop) -> None:
+    shop.load_all()
+    shop.text = {("staging/orders", day(8)): "new", ("marts/fct_orders", day(3)): "with the late row"}
+    shop.days = {("staging/orders", day(8)): (8, 3)}
+    shop.interrupt = ("marts/fct_orders", day(3))
+    typed("backfill", "*", "--from", day(8), "--to", day(8), code=1)
+    assert ran_of(shop)["marts/fct_orders"] == {day(8), day(3)}, "it was stopped once the late row's day was built"
+    shop.interrupt = None
+    planned = said("backfill", "--resume", "--dry-run")
+    assert {row["asset"] for row in planned["assets"]} == {"marts/customer_segments", "published/fct_orders"}
+    said("backfill", "--resume")
+    assert ran_of(shop) == {"marts/customer_segments": {""}, "published/fct_orders": {day(3)}}
+    assert said("status", "--gaps")["gaps"] == []
+    assert "has ended" in typed("backfill", "--resume").stderr
+
+
 @pytest.mark.slow
 @pytest.mark.long
 def test_dagster_is_told_of_what_a_dead_process_had_committed(shop: Shop, settings: Settings) -> None:
@@ -124,11 +140,21 @@ def test_dagster_is_told_of_what_a_dead_process_had_committed(shop: Shop, settin
 
 def test_a_backfill_that_another_process_works_on_is_left_to_it(shop: Shop, settings: Settings) -> None:
     shop.bad = {("raw/orders", day(3))}
-    first = said("backfill", "raw/orders", code=1)["backfill"]
+    first = said("backfill", "raw/orders", "--to", day(3), code=1)["backfill"]
+    with open_instance(settings) as instance:
+        (run,) = instance.get_runs()
+    shop.bad.clear()
+    shop.load("raw/orders", day(3), run_id=run.run_id)
+    shop.bad = {("raw/orders", day(2))}
+    shop.load("raw/orders", day(2), run_id=run.run_id)
     ran_of(shop)
     with alone(settings, first):
         assert "is running still" in typed("backfill", "--resume", code=2).stderr
     assert ran_of(shop) == {}
+    with open_instance(settings) as instance:
+        told = instance.get_materialized_partitions(dg.AssetKey(["raw", "orders"]))
+        assert told == {day(1), day(2)}, "Dagster was told of what the other process will tell it itself"
+    assert list((settings.home / "backfills").iterdir()) == []
 
 
 @pytest.mark.slow
