@@ -5,7 +5,7 @@ Equal partitionings give equal definitions, whatever their column is called. No 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 
 import dagster as dg
@@ -20,6 +20,8 @@ TIME_GRAINS: tuple[tuple[type[dg.TimeWindowPartitionsDefinition], Grain], ...] =
     (dg.HourlyPartitionsDefinition, "hour"),
 )
 Window = tuple[datetime, datetime]
+
+RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
 
 def partitions_def(partitioning: Partitioning) -> dg.PartitionsDefinition[str] | None:
@@ -87,3 +89,8 @@ def name_of(definition: dg.PartitionsDefinition[str] | None) -> str:
     if isinstance(definition, dg.MultiPartitionsDefinition):
         return "multi"
     return grain_of(definition) or "static"
+
+
+def keys_of_run(tags: Mapping[str, str]) -> list[str]:
+    """The first and the last partition that a run's tags name, or its only one; empty when it has none."""
+    return [tags[tag] for tag in (*RANGE_TAGS, "dagster/partition") if tag in tags]

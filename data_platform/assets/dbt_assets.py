@@ -14,7 +14,15 @@ from data_platform.assets.dbt_manifest import read_manifest
 from data_platform.assets.dbt_runner import manifest_path
 from data_platform.assets.metadata import column_schema
 from data_platform.assets.naming import asset_key, check_specs, table_of
-from data_platform.assets.outcomes import collect, failed_of, failure, log_good, partition_keys, stop_if_not_all
+from data_platform.assets.outcomes import (
+    collect,
+    failed_of,
+    failure,
+    keys_to_resume,
+    log_good,
+    partition_keys,
+    stop_if_not_all,
+)
 from data_platform.assets.progress import done
 from data_platform.contracts.dbt_yml import mart_contracts
 from data_platform.contracts.model import Contract
@@ -98,7 +106,7 @@ def _reported(
         return
     for name, found in outcomes.items():
         log_good(context, asset_key(name), found)
-    raise failure({asset_key(name): failed for name, failed in failures.items()}, partition_keys(context))
+    raise failure({asset_key(name): failed for name, failed in failures.items()}, keys_to_resume(context))
 
 
 def _specs() -> dict[dg.AssetKey, dg.AssetSpec]:

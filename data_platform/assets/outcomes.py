@@ -16,6 +16,7 @@ from data_platform.assets.metadata import load_metadata, verdict_metadata
 from data_platform.assets.naming import check_name, severity, table_of
 from data_platform.assets.progress import done
 from data_platform.lake.outcomes import Outcome, RuleResult, from_to
+from data_platform.partitions import keys_of_run
 
 DETAILED_PARTITIONS = 31  # of a longer range, good partitions have their verdicts in the ledger and in their metadata
 NAMED = 5  # partitions that a message names
@@ -25,6 +26,13 @@ CAUSES = "partitions"  # the failure's metadata: {asset: {partition: cause}}
 def partition_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
     """The keys this step works on; `['']` for an unpartitioned asset, whose run may have a key for others."""
     return [""] if context.assets_def.partitions_def is None else context.partition_keys
+
+
+def keys_to_resume(context: dg.AssetExecutionContext) -> Sequence[str]:
+    """The partitions of this step; for an unpartitioned asset those of its run, so that what hangs on it is not made
+    again for all of history."""
+    keys = partition_keys(context)
+    return keys if keys != [""] else keys_of_run(context.run.tags) or keys
 
 
 def report(
@@ -42,7 +50,7 @@ def report(
     failed = [outcome for outcome in outcomes if not outcome.committed]
     if failed:
         log_good(context, key, outcomes)
-        raise failure({key: failed}, partition_keys(context))
+        raise failure({key: failed}, keys_to_resume(context))
     return result
 
 
@@ -97,7 +105,7 @@ def _materialization(key: dg.AssetKey, outcome: Outcome) -> dg.AssetMaterializat
 
 def failure(failed: Mapping[dg.AssetKey, Sequence[Outcome]], keys: Sequence[str]) -> dg.Failure:
     """The failure that names each bad partition of each asset of a step, its cause, and what to type when it is mended.
-    The command covers all `keys` of the step: Dagster runs nothing downstream of a failed step, so the good
+    The command covers all `keys`: Dagster runs nothing downstream of a failed step, so the good
     partitions are not carried on either."""
     texts, causes = [], {}
     for key, outcomes in failed.items():

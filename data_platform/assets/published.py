@@ -6,7 +6,7 @@ import dagster as dg
 
 from data_platform.assets.metadata import column_schema
 from data_platform.assets.naming import asset_key
-from data_platform.assets.outcomes import CAUSES, canceled, partition_keys, resume_command
+from data_platform.assets.outcomes import CAUSES, canceled, keys_to_resume, partition_keys, resume_command
 from data_platform.assets.progress import done
 from data_platform.contracts.model import Contract
 from data_platform.contracts.registry import contracts
@@ -53,7 +53,7 @@ def _published_asset(definition: dg.PartitionsDefinition[str] | None, marts: Seq
                     context.log_event(
                         dg.AssetMaterialization(str_key(result), partition=key or None, metadata=result.metadata)
                     )
-            raise _refusal(selected, shown.refused, keys)
+            raise _refusal(selected, shown.refused, keys, keys_to_resume(context))
         yield from results
 
     return published
@@ -90,13 +90,14 @@ def _results(
 
 
 def _refusal(
-    selected: Mapping[dg.AssetKey, str], refused: Mapping[str, PublishRefused], keys: Sequence[str]
-) -> dg.Failure:
+    selected: Mapping[dg.AssetKey, str], refused: Mapping[str, PublishRefused], keys: Sequence[str],
+    to_resume: Sequence[str],
+) -> dg.Failure:  # fmt: skip
     bad = {key: str(refused[table]) for key, table in selected.items() if table in refused}
     causes = {key.to_user_string(): dict.fromkeys(keys, cause) for key, cause in bad.items()}
     return dg.Failure(
         " ".join(bad.values()),
-        metadata={CAUSES: dg.MetadataValue.json(causes), "resume": resume_command(dict.fromkeys(bad, keys))},
+        metadata={CAUSES: dg.MetadataValue.json(causes), "resume": resume_command(dict.fromkeys(bad, to_resume))},
         allow_retries=False,
     )
 

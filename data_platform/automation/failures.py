@@ -15,6 +15,8 @@ import dagster as dg
 
 from data_platform.automation.alerts import Alert, send
 from data_platform.contracts.registry import contracts
+from data_platform.lake.outcomes import from_to
+from data_platform.partitions import keys_of_run
 from data_platform.settings import get_settings
 
 SHOWN = 3
@@ -22,7 +24,6 @@ REMEMBERED = timedelta(days=1)
 # A run's row may become visible a moment after the time that it carries.
 OVERLAP = timedelta(seconds=5)
 RUNNING = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
-RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
 
 def owners_of(assets: Iterable[dg.AssetKey]) -> str:
@@ -39,14 +40,11 @@ def shorten(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in known[:SHOWN]) + more
 
 
-def retry_command(assets: Iterable[dg.AssetKey], tags: Mapping[str, str]) -> str:
-    """The command that does the run's work again; `data-platform status` when the run does not say what that was."""
+def retry_command(assets: Iterable[dg.AssetKey], keys: Iterable[str]) -> str:
+    """The command that makes these assets again, for the days of these partitions; `data-platform status` when the run
+    does not say what it made."""
     names = sorted(f'key:"{key.to_user_string()}"' for key in assets)
-    if not names:
-        return "data-platform status"
-    start, end = (tags.get(tag, tags.get("dagster/partition", "")) for tag in RANGE_TAGS)
-    period = f" --from {start[:10]} --to {end[:10]}" if start and end else ""
-    return f"data-platform backfill '{' or '.join(names)}'{period}"
+    return f"data-platform backfill '{' or '.join(names)}'{from_to(keys)}" if names else "data-platform status"
 
 
 def _innermost(error: Any) -> str:
@@ -74,13 +72,13 @@ def run_alert(context: dg.RunFailureSensorContext) -> Alert:
     planned = _planned(instance, run.run_id)
     failed = {asset for asset, step in planned.items() if step in steps} or set(planned)
     what = shorten(key.to_user_string() for key in failed) or f"`{run.job_name}`"
-    partition = run.tags.get("dagster/partition") or " to ".join(run.tags[tag] for tag in RANGE_TAGS if tag in run.tags)
+    partition = " to ".join(keys_of_run(run.tags))
     cause = next(filter(None, causes), context.failure_event.message)
     return Alert(
         kind="run_failure", subject=f"Run of {what} failed",
         broke=f"Run `{run.run_id}` failed{f' for `{partition}`' if partition else ''}: {cause}",
         since=datetime.fromtimestamp(record.end_time, UTC) if record and record.end_time else datetime.now(UTC),
-        owner=owners_of(failed), command=commands[0] if commands else retry_command(failed, run.tags),
+        owner=owners_of(failed), command=commands[0] if commands else retry_command(failed, keys_of_run(run.tags)),
     )  # fmt: skip
 
 
@@ -116,9 +114,7 @@ class Place:
         )
 
     def to_cursor(self) -> str:
-        oldest = (self.since - REMEMBERED).timestamp()
-        kept = {run: place for run, place in self.runs.items() if place[1] > oldest}
-        return json.dumps({"since": self.since.isoformat(), "runs": kept})
+        return json.dumps({"since": self.since.isoformat(), "runs": self.runs})
 
 
 def new_failures(instance: dg.DagsterInstance, place: Place) -> list[tuple[dg.AssetCheckEvaluation, float]]:
@@ -127,9 +123,9 @@ def new_failures(instance: dg.DagsterInstance, place: Place) -> list[tuple[dg.As
     The stock SQLite event log has a file per run and no order across runs, hence a place in each run that changed."""
     changed = instance.get_run_records(dg.RunsFilter(updated_after=place.since - OVERLAP))
     running = instance.get_run_records(dg.RunsFilter(statuses=list(RUNNING)))
-    found = []
-    for record in {record.dagster_run.run_id: record for record in (*changed, *running)}.values():
-        run_id, more = record.dagster_run.run_id, True
+    found, records = [], {record.dagster_run.run_id: record for record in (*changed, *running)}
+    for run_id, record in records.items():
+        more = True
         cursor: str | None = place.runs.get(run_id, (None, 0.0))[0]
         while more:
             page = instance.get_records_for_run(run_id, cursor, dg.DagsterEventType.ASSET_CHECK_EVALUATION, limit=1000)
@@ -141,6 +137,9 @@ def new_failures(instance: dg.DagsterInstance, place: Place) -> list[tuple[dg.As
             cursor, more = page.cursor, page.has_more
         place.since = max(place.since, record.update_timestamp.replace(tzinfo=UTC))
         place.runs[run_id] = (cursor or "", record.update_timestamp.replace(tzinfo=UTC).timestamp())
+    # A run that goes on for days does not change, and is read at every tick.
+    oldest = (place.since - REMEMBERED).timestamp()
+    place.runs = {run: seen for run, seen in place.runs.items() if run in records or seen[1] > oldest}
     return found
 
 
@@ -162,7 +161,6 @@ def _check_alert(key: dg.AssetCheckKey, group: Sequence[tuple[dg.AssetCheckEvalu
     where = f" for {shorten(partitions)}" if partitions else ""
     # A range reports each bad partition, and then the rule over the whole range.
     whole = next((found for found, _ in reversed(group) if found.partition is None), group[-1][0])
-    tags = dict(zip(RANGE_TAGS, (partitions[0], partitions[-1]), strict=True)) if partitions else {}
     inbox = next(
         (found.metadata["inbox"].value for found in (whole, *(each for each, _ in group)) if "inbox" in found.metadata),
         None,
@@ -172,7 +170,7 @@ def _check_alert(key: dg.AssetCheckKey, group: Sequence[tuple[dg.AssetCheckEvalu
         kind="check_failure", subject=f"Check `{key.name}` of `{asset}` failed",
         broke=f"Check `{key.name}` of `{asset}` failed{where}: {whole.description or 'no reason given'}.",
         since=datetime.fromtimestamp(min(at for _, at in group), UTC), owner=owners_of([key.asset_key]),
-        command=shows_rows if key.asset_key.path[0] == "marts" else str(inbox or retry_command([key.asset_key], tags)),
+        command=shows_rows if key.asset_key.path[0] == "marts" else str(inbox or retry_command([key.asset_key], partitions)),
         sample=_sample(next((found.metadata["sample"] for found, _ in group if "sample" in found.metadata), None)),
     )  # fmt: skip
 

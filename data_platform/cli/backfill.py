@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
@@ -16,6 +16,7 @@ import dagster as dg
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from data_platform.assets.naming import table_of
 from data_platform.assets.outcomes import resume_command
 from data_platform.cli.engine import Engine, Report
 from data_platform.cli.estimate import show_plan
@@ -283,21 +284,27 @@ def report_data(report: Report) -> dict[str, Any]:
 
 
 def resume(report: Report) -> list[str]:
-    """What to type once the causes are mended: one command for all assets that failed on the same partitions."""
+    """What to type once the causes are mended: one command for all assets that failed on the same partitions. What hangs
+    on an unpartitioned table is made again for the days of this backfill."""
     failed: dict[dg.AssetKey, list[str]] = {}
     for item in report.having("failed"):
         failed.setdefault(item.asset, []).append(item.partition)
     alike: dict[tuple[str, ...], dict[dg.AssetKey, list[str]]] = {}
     for asset, keys in failed.items():
         alike.setdefault(tuple(sorted(keys)), {})[asset] = keys
+    every_day = [item.partition for item in report.fates if item.partition]
     return [
-        resume_command(assets) + (" --only-failed" if _in_ledger(assets) and _apart(keys) else "")
+        resume_command(assets if keys != ("",) else dict.fromkeys(assets, every_day))
+        + (" --only-failed" if _apart(keys) and _in_ledger(assets) else "")
         for keys, assets in alike.items()
     ]
 
 
-def _in_ledger(assets: Iterable[dg.AssetKey]) -> bool:
-    return all(asset.path[0] != "published" for asset in assets)
+def _in_ledger(failed: Mapping[dg.AssetKey, Sequence[str]]) -> bool:
+    """Whether the ledger has each of these as failed: a step that died has recorded nothing."""
+    now = ledger_of(get_lake()).of
+    found = [now.get((table_of(asset), key)) for asset, keys in failed.items() for key in keys]
+    return all(standing is not None and not standing.is_good for standing in found)
 
 
 def _apart(keys: Sequence[str]) -> bool:

@@ -21,14 +21,13 @@ from data_platform.assets.progress import listening
 from data_platform.automation.stuck import process_tags
 from data_platform.cli.plan import Definition, Item, Plan, Wave
 from data_platform.lake import stopping
-from data_platform.partitions import name_of
+from data_platform.partitions import RANGE_TAGS, name_of
 from data_platform.settings import get_settings
 
 Fate = Literal["done", "failed", "blocked"]
 FAILURE_REASON = "dagster/failure_reason"
 BACKFILL_TAG = "data_platform/backfill"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
 
 @dataclass(frozen=True)

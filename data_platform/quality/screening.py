@@ -25,7 +25,7 @@ from data_platform.lake.commit import Check
 from data_platform.lake.hashing import HASH_ALGORITHM
 from data_platform.lake.lake import Lake, Slice
 from data_platform.lake.ledger import latest_loads, utc_now
-from data_platform.lake.outcomes import LoadRecord, Outcome, kept
+from data_platform.lake.outcomes import LoadRecord, Outcome, from_to, kept
 from data_platform.lake.patches import count_patches, latest_patches
 from data_platform.lake.retrying import retrying
 from data_platform.lake.sql import names, text
@@ -105,7 +105,7 @@ def screen(
         for key in keys:
             if key not in job.read:
                 cause = f"`raw.{contract.table}` has no committed load of `{key}`."
-                fix = f"data-platform backfill 'key:\"raw/{contract.table}\"' --from {key} --to {key}"
+                fix = f"data-platform backfill 'key:\"raw/{contract.table}\"'{from_to([key])}"
                 _keep(outcomes, _failed(job, [key], LoadFailed(cause, fix=fix)), on_done)
         for chunk in list(chunks(job.read, job.rows_at_once, CHUNK_PARTITIONS)):
             if stopping.asked():

@@ -2,12 +2,19 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from data_platform.automation.failures import check_failure_sensor, run_failure_sensor
+from data_platform.automation.failures import (
+    Place,
+    check_failure_sensor,
+    new_failures,
+    retry_command,
+    run_failure_sensor,
+)
 from data_platform.settings import Settings
 
 DAYS = dg.DailyPartitionsDefinition("2026-01-01")
@@ -169,6 +176,43 @@ def test_a_check_that_fails_while_its_run_goes_on_is_told_before_the_run_ends(
     daemon.tick()
     assert len(seen) == 1
     assert len(_alerts(settings)) == 1
+
+
+def test_a_run_that_goes_on_for_days_is_told_of_once(instance: dg.DagsterInstance, settings: Settings) -> None:
+    run = instance.create_run_for_job(
+        dg.Definitions([checked]).resolve_implicit_global_asset_job_def(), status=dg.DagsterRunStatus.STARTED
+    )
+    place = Place(datetime.now(UTC))
+    new_failures(instance, place)
+    evaluation = dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(["staging", "customers"]), check_name="bad", passed=False, severity=ERROR, metadata={}
+    )
+    try:
+        instance.report_dagster_event(
+            dg.DagsterEvent(
+                dg.DagsterEventType.ASSET_CHECK_EVALUATION.value, run.job_name, event_specific_data=evaluation
+            ),
+            run.run_id,
+        )
+        assert len(new_failures(instance, place)) == 1
+        place.since += timedelta(days=2)  # other runs went on meanwhile
+        new_failures(instance, place)
+        assert new_failures(instance, Place.from_cursor(place.to_cursor())) == []
+    finally:
+        instance.report_run_canceled(run)
+
+
+@pytest.mark.parametrize(
+    ("keys", "period"),
+    [
+        (["2026-01-05-03:00"], " --from 2026-01-05 --to 2026-01-05"),
+        (["EU|2026-01-05", "US|2026-01-07"], " --from 2026-01-05 --to 2026-01-07"),
+        (["north"], ""),
+        ([], ""),
+    ],
+)
+def test_the_command_of_an_alert_names_days_whatever_the_partitions_are(keys: list[str], period: str) -> None:
+    assert retry_command([dg.AssetKey("a")], keys) == f"data-platform backfill 'key:\"a\"'{period}"
 
 
 def test_history_before_the_first_tick_wakes_nobody(instance: dg.DagsterInstance, settings: Settings) -> None:

@@ -10,6 +10,8 @@ from data_platform.cli.backfill import resume
 from data_platform.cli.engine import Engine, Report
 from data_platform.cli.plan import Item, make_plan
 from data_platform.errors import LakeError
+from data_platform.lake.lake import get_lake
+from data_platform.lake.outcomes import LoadRecord
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-01-01", end_date="2026-01-11")
 MONTHS = dg.MonthlyPartitionsDefinition(start_date="2026-01-01", end_date="2026-03-01")
@@ -154,14 +156,29 @@ def test_progress_hears_of_every_item(instance: dg.DagsterInstance) -> None:
 
 
 @pytest.mark.parametrize(
-    ("layer", "days", "more"),
-    [("raw", (3, 4, 5), ""), ("raw", (3, 4, 9), " --only-failed"), ("raw", (3,), ""), ("published", (3, 9), "")],
+    ("layer", "days", "recorded", "more"),
+    [
+        ("raw", (3, 4, 5), (3, 4, 5), ""),
+        ("raw", (3, 4, 9), (3, 4, 9), " --only-failed"),
+        ("raw", (3, 4, 9), (3,), ""),
+        ("raw", (3,), (3,), ""),
+        ("published", (3, 9), (), ""),
+    ],
 )
-def test_what_to_type_again_leaves_out_the_good_days_between_the_bad_ones(
-    layer: str, days: tuple[int, ...], more: str
+def test_what_to_type_again_leaves_out_the_good_days_between_the_bad_ones_that_the_ledger_knows(
+    layer: str, days: tuple[int, ...], recorded: tuple[int, ...], more: str
 ) -> None:
+    get_lake().record_failures(
+        [LoadRecord(f"{layer}.orders", f"2026-01-0{day}", "run", "failed", error="broken") for day in recorded]
+    )
     report = Report("id", {Item(dg.AssetKey([layer, "orders"]), f"2026-01-0{day}"): "failed" for day in days})
     (command,) = resume(report)
     assert command == (
         f"data-platform backfill 'key:\"{layer}/orders\"+' --from 2026-01-0{days[0]} --to 2026-01-0{days[-1]}{more}"
     )
+
+
+def test_what_hangs_on_an_unpartitioned_table_is_made_again_for_the_days_that_were_asked_for() -> None:
+    orders = {Item(dg.AssetKey(["staging", "orders"]), f"2026-01-0{day}"): "done" for day in (3, 4)}
+    report = Report("id", {**orders, Item(dg.AssetKey(["marts", "dim_customers"])): "failed"})
+    assert resume(report) == ["data-platform backfill 'key:\"marts/dim_customers\"+' --from 2026-01-03 --to 2026-01-04"]
