@@ -24,7 +24,7 @@ from filelock import FileLock
 from data_platform.errors import ContractError, LoadFailed
 from data_platform.lake.owners import sweep
 from data_platform.lake.staging import fsync
-from data_platform.lake.storage import redact, storage_errors
+from data_platform.lake.storage import redact, storage_errors, without_values
 from data_platform.settings import PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
@@ -131,12 +131,18 @@ def _candidates(file: Path, models: Sequence[str], results: Sequence[Any]) -> Ca
     missing = [name for name in models if name not in status]
     if missing:
         raise ContractError(f"dbt has no model {_listed(missing)}.", fix="add it under dbt/models/marts/")
-    failed = {
-        run.node.name: redact(" ".join(str(run.message or run.status).split())).partition(" > in macro ")[0]
-        for run in results
-        if str(run.status) != "success"
-    }
+    by_id = {run.node.unique_id: run for run in results}
+    failed = {name: _why(status[name], by_id) for name in models if str(status[name].status) != "success"}
     return Candidates(file, tuple(name for name in status if name in models and name not in failed), failed)
+
+
+def _why(run: Any, by_id: Mapping[str, Any]) -> str:
+    """dbt's words for a node that was not built; for one that was skipped those for what it reads."""
+    for parent in run.node.depends_on_nodes if str(run.status) == "skipped" else ():
+        above = by_id.get(parent)
+        if above is not None and str(above.status) != "success":
+            return f"it reads `{above.node.name}`, which failed: {_why(above, by_id)}"
+    return " ".join(without_values(str(run.message or run.status)).split()).partition(" > in macro ")[0]
 
 
 def _parse_into(folder: Path, dbt_dir: Path) -> None:

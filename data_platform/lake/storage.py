@@ -59,6 +59,7 @@ _SECRETS = re.compile(
 )
 # The engine quotes the value that it stumbled over, and quotes nothing within it: from the first sign to the last.
 _VALUES = re.compile(r"'.*'|\".*\"|(?<=value )[-+.\de]+|(?<=\()[-+]?\d+ \S+ [-+]?\d+(?=\))", re.DOTALL)
+_ABOUT_VALUES = re.compile(r"(?:Conversion|Invalid Input|Out of Range) Error: ")
 _EXCERPT = re.compile(r"\n\s*LINE \d+:.*", re.DOTALL)
 
 
@@ -74,6 +75,13 @@ def about_values(error: duckdb.Error) -> str | None:
         return None
     kind, _, cause = _EXCERPT.sub("", redact(str(error))).strip().partition(": ")
     return _VALUES.sub("***", cause or kind).splitlines()[0]
+
+
+def without_values(said: str) -> str:
+    """What the engine said, told by another tool, without passwords, and without the value when it is about one."""
+    said = redact(said)
+    found = _ABOUT_VALUES.search(said)
+    return said if found is None else said[: found.end()] + _VALUES.sub("***", _EXCERPT.sub("", said[found.end() :]))
 
 
 def is_conflict(error: BaseException) -> bool:

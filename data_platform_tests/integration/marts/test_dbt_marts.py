@@ -252,6 +252,31 @@ def test_a_connection_lost_during_a_build_is_tried_again_and_no_models_fault(
     assert "correct dbt/models" not in bad.load.error
 
 
+def test_a_value_that_the_sql_cannot_take_is_not_quoted_and_its_words_are_nobodys(
+    shop: Lake, put: Any, tmp_path: Path
+) -> None:
+    row = {"payment_id": "T0000000009", "order_id": "O0000000003", "method": "card", "status": "captured"}
+    put("staging.payments", DAYS[0], [{**row, "amount": "9.00", "paid_at": f"{DAYS[0]} 10:00:00"}])
+    refused = "if(amount = 9, cast('broken pipe of ann@example.com' as decimal(18, 2)), amount) as amount"
+    project = _payments(tmp_path / "dbt", "    amount\n", f"    {refused}\n")
+    found = _build(shop, ["marts.fct_payments"], DAYS, dbt_dir=project)["marts.fct_payments"]
+    (bad,) = [outcome for outcome in found if not outcome.committed]
+    assert "ann@example.com" not in bad.load.error and "Could not convert string" in bad.load.error
+    assert "correct dbt/models" in bad.load.error
+
+
+def test_a_seed_that_cannot_be_loaded_fails_only_the_models_that_read_it(shop: Lake, tmp_path: Path) -> None:
+    project = tmp_path / "dbt"
+    shutil.copytree(DBT_DIR, project)
+    with (project / "seeds" / "country_codes.csv").open("a") as file:
+        file.write("BO,Bolivia, Plurinational State of\n")
+    found = _build(shop, ["marts.fct_payments"], [*DAYS, "2026-01-03"], dbt_dir=project)["marts.fct_payments"]
+    assert all(outcome.committed for outcome in found)
+    (customers,) = _build(shop, ["marts.dim_customers"], [""], dbt_dir=project)["marts.dim_customers"]
+    assert "it reads `country_codes`, which failed" in customers.load.error
+    assert "has 3 values" in customers.load.error
+
+
 def test_a_mart_of_a_table_that_was_never_loaded_says_what_to_load(shop: Lake) -> None:
     found = _build(shop, ["marts.daily_revenue"], DAYS)
     assert _keys(found["marts.daily_revenue"], committed=False) == DAYS
