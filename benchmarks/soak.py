@@ -15,7 +15,7 @@ import argparse
 import json
 import os
 import random
-import sqlite3
+import subprocess
 import sys
 import tempfile
 import threading
@@ -49,6 +49,14 @@ POINTS = {  # where each kind of fault strikes; `share` does where a drop file i
 }  # fmt: skip
 KINDS = ("share", *POINTS)
 LOCKED_SECONDS = 0.3
+OTHER_PROGRAM = """
+import sqlite3, sys, time
+other = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
+other.execute("BEGIN IMMEDIATE")
+print("begun", flush=True)
+time.sleep(float(sys.argv[2]))
+other.execute("ROLLBACK")
+"""
 OUTLASTING = 0.2  # the share of faults that the platform's own retries do not outlast
 UPKEEP_HOURS = 2
 KEEP_DAYS = 8 / 1440  # eight minutes of the clock, as long as a simulated day takes
@@ -125,15 +133,16 @@ class Soak:
 
 
 def _lock(catalog: Path) -> None:
-    """Another program writes to the catalog for a while; returns when it has begun."""
+    """Another program writes to the catalog for a while; returns when it has begun. A process of its own, because a second
+    SQLite in this one shares its file locks, and so takes away the log that the first has open."""
     begun = threading.Event()
 
     def hold() -> None:
-        with closing(sqlite3.connect(catalog, isolation_level=None, timeout=30)) as other:
-            other.execute("BEGIN IMMEDIATE")
+        command = [sys.executable, "-c", OTHER_PROGRAM, str(catalog), str(LOCKED_SECONDS)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdout
+            other.stdout.readline()
             begun.set()
-            time.sleep(LOCKED_SECONDS)
-            other.execute("ROLLBACK")
 
     threading.Thread(target=hold, daemon=True).start()
     begun.wait(30)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from data_platform.contracts.model import Contract
 from data_platform.contracts.partitioning import Partitioning
 from data_platform.errors import ContractError, LakeError, PlatformError
 from data_platform.lake import stopping
+from data_platform.lake.commit import snapshot_id
 from data_platform.lake.lake import Lake
 from data_platform.lake.ledger import loads_since
 from data_platform.lake.outcomes import LoadRecord, Outcome
@@ -81,7 +83,7 @@ def build_marts(
     outcomes: dict[str, dict[str, Outcome]] = {}
     reads = lake_tables(read_manifest(manifest_path(lake.settings, dbt_dir)), {found.table for found in contracts})
     for _ in range(ATTEMPTS):
-        seen = _snapshot(lake)
+        seen = lake.read(snapshot_id)
         for span in spans(partitioning, left):
             if stopping.asked():
                 return {name: list(found.values()) for name, found in outcomes.items()}
@@ -116,15 +118,7 @@ def overtaken(
     lake: Lake, tables: Sequence[str], seen: int, partitioning: Partitioning, keys: Sequence[str]
 ) -> list[str]:
     """The keys whose rows a load of one of the staging `tables` changed after the snapshot `seen`."""
-    days: set[date] = set()
-    with lake.connect(read_only=True) as con:
-        for table in tables:
-            if not table.startswith("staging."):
-                continue
-            changed = {load.partition_key for load in loads_since(con, seen, table, outcome="committed")}
-            # Rows may have left the days of the load that was replaced.
-            earlier = loads_since(con, -1, table, outcome="committed") if changed else []
-            days |= {day for load in earlier if load.partition_key in changed for day in load.business_days}
+    days = lake.read(partial(_changed_days, [table for table in tables if table.startswith("staging.")], seen))
     if not partitioning.dimensions:
         return list(keys) if days else []
     (dimension,) = partitioning.dimensions
@@ -132,10 +126,14 @@ def overtaken(
     return [key for key, (start, end) in windows.items() if any(start.date() <= day < end.date() for day in days)]
 
 
-def _snapshot(lake: Lake) -> int:
-    with lake.connect(read_only=True) as con:
-        row = con.execute("FROM ducklake_current_snapshot('lake')").fetchone()
-    return int(row[0]) if row else -1
+def _changed_days(tables: Sequence[str], seen: int, con: duckdb.DuckDBPyConnection) -> set[date]:
+    days: set[date] = set()
+    for table in tables:
+        changed = {load.partition_key for load in loads_since(con, seen, table, outcome="committed")}
+        # Rows may have left the days of the load that was replaced.
+        earlier = loads_since(con, -1, table, outcome="committed") if changed else []
+        days |= {day for load in earlier if load.partition_key in changed for day in load.business_days}
+    return days
 
 
 def _build_span(building: Building, span: Span, version: int) -> dict[str, list[Outcome]]:
@@ -267,9 +265,8 @@ def _mended_by(cause: str) -> str:
 
 def _never_loaded(lake: Lake, reads: Mapping[str, frozenset[str]]) -> dict[str, str]:
     """The models that read a table the lake does not have yet, with the cause."""
-    with lake.connect(read_only=True) as con:
-        rows = con.execute("SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = 'lake'")
-        present = {name for (name,) in rows.fetchall()}
+    sql = "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = 'lake'"
+    present = {name for (name,) in lake.read(lambda con: con.execute(sql).fetchall())}
     causes = {}
     for model, tables in reads.items():
         for table in sorted(tables - present):

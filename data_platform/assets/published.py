@@ -1,6 +1,7 @@
 """`published/*`: what readers see. All marts of one partitions definition are one step, so one transaction repoints them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import dagster as dg
 
@@ -70,23 +71,23 @@ def _results(
     shown: Published,
     keys: Sequence[str],
 ) -> Iterator[dg.MaterializeResult[None]]:
-    with lake.connect(read_only=True) as con:
-        for key, table in selected.items():
-            if table in shown.refused:
-                continue
-            rows = {load.partition_key: load.rows_accepted for load in latest_loads(con, table, keys=keys)}
-            metadata = {
-                "version": shown.version,
-                "previous_version": shown.previous.get(table) or 0,
-                "partitions_changed": len(shown.changed.get(table, ())),
-            }
-            for partition in keys:
-                done(key, partition)
-                if partition:
-                    context.add_asset_metadata({"dagster/row_count": rows.get(partition, 0)}, key, partition)
-            if keys == [""]:
-                metadata["dagster/row_count"] = rows.get("", 0)
-            yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+    for key, table in selected.items():
+        if table in shown.refused:
+            continue
+        loads = lake.read(partial(latest_loads, asset=table, keys=keys))
+        rows = {load.partition_key: load.rows_accepted for load in loads}
+        metadata = {
+            "version": shown.version,
+            "previous_version": shown.previous.get(table) or 0,
+            "partitions_changed": len(shown.changed.get(table, ())),
+        }
+        for partition in keys:
+            done(key, partition)
+            if partition:
+                context.add_asset_metadata({"dagster/row_count": rows.get(partition, 0)}, key, partition)
+        if keys == [""]:
+            metadata["dagster/row_count"] = rows.get("", 0)
+        yield dg.MaterializeResult(asset_key=key, metadata=metadata)
 
 
 def _refusal(

@@ -44,7 +44,6 @@ from data_platform.cli.streams import EventFiles, others_go_to
 from data_platform.lake.lake import Lake, get_lake
 from data_platform.lake.ledger import fates_of_runs
 from data_platform.lake.standings import Standings
-from data_platform.lake.storage import storage_errors
 from data_platform.settings import Settings
 
 Days = tuple[date | None, date | None]
@@ -181,9 +180,8 @@ def _run_and_tell(
 
 def _add_rows(data: dict[str, Any]) -> None:
     """Adds to each asset the fates of the rows that its partitions brought, where the ledger has them."""
-    lake = get_lake()
-    with storage_errors(lake.attachment.place), lake.connect(read_only=True) as con:
-        fates = fates_of_runs(con, [run["run_id"] for run in data["runs"]])
+    runs = [run["run_id"] for run in data["runs"]]
+    fates = get_lake().read(lambda con: fates_of_runs(con, runs))
     for row in data["assets"]:
         row |= fates.get(row["asset"].replace("/", "."), {})
 

@@ -8,7 +8,6 @@ from data_platform.assets.naming import asset_key
 from data_platform.assets.outcomes import resume_command
 from data_platform.contracts.registry import contracts
 from data_platform.lake.lake import get_lake
-from data_platform.lake.storage import storage_errors
 from data_platform.quality.second_look import freed
 
 
@@ -22,13 +21,12 @@ class Freed:
 
 def freed_rows() -> list[Freed]:
     """One entry per staging table that has such rows."""
-    lake, found = get_lake(), list[Freed]()
-    with storage_errors(lake.attachment.place), lake.connect(read_only=True) as con:
-        for contract in contracts("staging"):
-            rows = freed(con, contract)
-            if rows:
-                said = (
-                    f"{sum(rows.values())} rows of `{contract.name}` were set aside for a key that no partition has now"
-                )
-                found.append(Freed(said, resume_command({asset_key(contract.name): list(rows)})))
-    return found
+    waiting = get_lake().read(lambda con: {stated.name: freed(con, stated) for stated in contracts("staging")})
+    return [
+        Freed(
+            f"{sum(rows.values())} rows of `{name}` were set aside for a key that no partition has now",
+            resume_command({asset_key(name): list(rows)}),
+        )
+        for name, rows in waiting.items()
+        if rows
+    ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import dagster as dg
@@ -16,7 +17,6 @@ from data_platform.cli.plan import Item, Plan
 from data_platform.cli.stale import changed_parent, mart_of, touched_keys, with_dependents
 from data_platform.lake.lake import Lake
 from data_platform.lake.standings import Standing, Standings, read_standings
-from data_platform.lake.storage import storage_errors
 
 Kind = Literal["missing", "failed", "stale"]
 NEVER = "never loaded"
@@ -35,8 +35,7 @@ def ledger_of(lake: Lake, until: int | None = None) -> Standings:
     """The ledger's standings; none, and no lake made, where there is no lake."""
     if not lake.attachment.exists():
         return Standings()
-    with storage_errors(lake.attachment.place), lake.connect(read_only=True) as con:
-        return read_standings(con, until=until)
+    return lake.read(partial(read_standings, until=until))
 
 
 class Judge:

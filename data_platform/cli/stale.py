@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date
+from functools import partial
 
 import dagster as dg
 
@@ -15,7 +16,6 @@ from data_platform.contracts.registry import contract
 from data_platform.lake.lake import Lake
 from data_platform.lake.ledger import latest_audits
 from data_platform.lake.standings import Standings, read_standings
-from data_platform.lake.storage import storage_errors
 from data_platform.partitions import grain_of
 from data_platform.quality.second_look import arrived
 
@@ -26,8 +26,7 @@ def stale_part(plan: Plan, lake: Lake, runs: Collection[str], lost: Iterable[Ite
     """What these runs' loads left to be done of the selected marts and published views, with what hangs on it: every
     accepted row reaches its mart, and its readers. A partition that failed stays failed."""
     skip = set(lost)
-    with storage_errors(lake.attachment.place), lake.connect(read_only=True) as con:
-        standings = read_standings(con, runs=runs)
+    standings = lake.read(partial(read_standings, runs=runs))
     left = {
         asset: [key for key in _left_of(plan, standings, asset, runs) if Item(asset, key) not in skip]
         for asset in plan.keys
@@ -93,19 +92,15 @@ def _key_of(day: date, grain: str) -> str:
 
 def held_part(plan: Plan, lake: Lake, *, rows_tell: bool = False) -> Plan:
     """The staging partitions whose held rows have got their parent, with what hangs on them (`with_dependents`)."""
-    found = {}
-    with storage_errors(lake.attachment.place), lake.connect(read_only=True) as con:
-        for asset in plan.keys:
-            if asset.path[0] == "staging":
-                found[asset] = arrived(con, contract(table_of(asset)))
+    staging = [asset for asset in plan.keys if asset.path[0] == "staging"]
+    found = lake.read(lambda con: {asset: arrived(con, contract(table_of(asset))) for asset in staging})
     return with_dependents(plan, found, rows_tell=rows_tell)
 
 
 def waiting_part(plan: Plan, lake: Lake, runs: Collection[str]) -> Plan:
     """The marts' partitions that these runs refused for the rule `key`, with what hangs on them. Another partition that
     was built after them may have given the key up: a corrected row changes its business day so."""
-    with storage_errors(lake.attachment.place), lake.connect(read_only=True) as con:
-        audits = sorted(latest_audits(con).values(), key=lambda audit: audit.audited_at)
+    audits = sorted(lake.read(latest_audits).values(), key=lambda audit: audit.audited_at)
     last = {(audit.asset, audit.partition_key): audit for audit in audits if audit.run_id in runs}
     refused = [audit for audit in last.values() if audit.failed_rules == ("key",)]
     found = {

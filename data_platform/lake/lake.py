@@ -9,8 +9,9 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 import tenacity
@@ -34,6 +35,7 @@ from data_platform.settings import Settings, get_settings
 __all__ = ["Audit", "Lake", "Slice", "StagedFile", "get_lake", "slices_of"]
 log = logging.getLogger(__name__)
 ATTEMPTS = 10
+T = TypeVar("T")
 # DuckLake keeps what it read of every snapshot for as long as it is attached, a quarter of a MiB per commit.
 CONNECTIONS_PER_ENGINE = 2_000
 _of_the_parent: list[dict[bool, duckdb.DuckDBPyConnection]] = []
@@ -98,6 +100,14 @@ class Lake:
             # Standard output is for data; the setting is a connection's, not the engine's.
             connection.execute("SET enable_progress_bar = false")
             return connection
+
+    def read(self, ask: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        """What `ask` finds on a read-only connection; asked again while what stands in the way may pass. Raises
+        `CatalogError`, `StorageError` or `LakeError`."""
+        for trial in retrying():
+            with trial, storage_errors(self.attachment.place), self.connect(read_only=True) as con:
+                return ask(con)
+        raise AssertionError("unreachable")
 
     def close(self) -> None:
         """Closes the engines; the next `connect` opens them again."""

@@ -17,6 +17,7 @@ import pytest
 from data_platform.contracts.registry import contract
 from data_platform.lake import points, retrying
 from data_platform.lake.lake import Lake, Slice
+from data_platform.lake.ledger import latest_loads
 from data_platform.lake.outcomes import LoadRecord
 from data_platform.quality import screening
 from data_platform.settings import load_settings
@@ -73,17 +74,42 @@ def test_sessions_that_the_server_ends_cost_a_try_and_no_row(home, url, listenin
     def end_sessions(reached: str) -> None:
         if reached == point and not times:
             times.append(reached)
-            with psycopg2.connect(url) as session, session.cursor() as cursor:
-                cursor.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
-                    f"AND pid <> pg_backend_pid() AND {whose}"
-                )
+            terminate(url, whose)
 
     listening(end_sessions)
     put(lake, 1)
     put(lake, 2)
     assert times == [point]
     assert found(lake) == ([(2,)], 2, 2)
+    lake.close()
+
+
+def terminate(url: str, whose: str = "true") -> None:
+    """The server ends these sessions on the catalog's database."""
+    with psycopg2.connect(url) as session, session.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+            f"AND pid <> pg_backend_pid() AND {whose}"
+        )
+
+
+def test_sessions_that_the_server_ends_within_a_question_cost_a_try(home, url):
+    lake, asked = lake_at(home, url), []
+    put(lake, 1)
+
+    def ask(con: duckdb.DuckDBPyConnection) -> int:
+        con.execute("BEGIN")  # holds on to the session, as a long statement does
+        try:
+            asked.append(len(latest_loads(con)))
+            if len(asked) == 1:
+                terminate(url)
+            return len(latest_loads(con, TABLE))
+        finally:
+            with suppress(duckdb.Error):
+                con.execute("ROLLBACK")
+
+    assert lake.read(ask) == 1
+    assert asked == [1, 1]
     lake.close()
 
 
