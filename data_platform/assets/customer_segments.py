@@ -17,6 +17,7 @@ from data_platform.assets.outcomes import canceled, report
 from data_platform.assets.progress import done
 from data_platform.contracts.registry import contract
 from data_platform.lake import stopping
+from data_platform.lake.commit import snapshot_id
 from data_platform.lake.io_manager import LakeIOManager
 from data_platform.lake.lake import get_lake
 from data_platform.quality.audit import build_mart
@@ -85,16 +86,17 @@ def customer_segments(context: dg.AssetExecutionContext, orders: duckdb.DuckDBPy
     """Audited like every mart before it is committed: the frame is the candidate."""
     if stopping.asked():
         raise canceled(context)
+    lake, key = get_lake(), asset_key(SEGMENTS.name)
+    version = lake.read(snapshot_id)  # before the rows are read: what changes meanwhile makes this table stale
     (newest,) = orders.aggregate("max(order_date)").fetchone() or (None,)
     summed = orders.filter("NOT is_cancelled").aggregate(PER_CUSTOMER, "customer_id")
     frame = segments(summed.to_arrow_table().to_pandas(), newest)
-    lake, key = get_lake(), asset_key(SEGMENTS.name)
     con = lake.connect()
     try:
         con.register("candidate_segments", pa.Table.from_pandas(frame, preserve_index=False))
         outcomes = build_mart(
             lake, SEGMENTS, con, "candidate_segments", [""], context.run_id,
-            on_done=lambda outcome: done(key, outcome.partition_key),
+            on_done=lambda outcome: done(key, outcome.partition_key), built_from=version,
         )  # fmt: skip
     finally:
         con.close()

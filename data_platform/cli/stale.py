@@ -15,7 +15,7 @@ from data_platform.cli.plan import Item, Plan
 from data_platform.contracts.registry import contract
 from data_platform.lake.lake import Lake
 from data_platform.lake.ledger import latest_audits
-from data_platform.lake.standings import Standings, read_standings
+from data_platform.lake.standings import Standing, Standings, read_standings
 from data_platform.partitions import grain_of
 from data_platform.quality.second_look import arrived
 
@@ -54,16 +54,24 @@ def _left_of(plan: Plan, standings: Standings, asset: dg.AssetKey, runs: Collect
 
 
 def changed_parent(plan: Plan, standings: Standings, mart: dg.AssetKey) -> dg.AssetKey | None:
-    """The first parent of a committed unpartitioned mart that has changed since it was read: staging tables are read at a
-    version, marts of the same build as they were committed."""
+    """The first parent of a committed unpartitioned mart that has changed since it was read."""
     own = standings.of.get((table_of(mart), ""))
     if own is None or own.committed is None:
         return None
     for parent in sorted(plan.parents[mart]):
-        read = own.built_from if parent.path[0] == "staging" else own.committed
-        if standings.changed.get(table_of(parent), -1) > (-1 if read is None else read):
+        in_build = parent.path[0] != "staging"
+        if any(_is_newer(found, own, in_build=in_build) for found in standings.by_table.get(table_of(parent), ())):
             return parent
     return None
+
+
+def _is_newer(parent: Standing, own: Standing, *, in_build: bool) -> bool:
+    """Whether a parent's partition changed after it was read. Tables are read at a version, but for marts of the same
+    build, which are read as they were then committed by the same run."""
+    changed, committed = parent.changed or -1, own.committed or -1
+    if changed <= (committed if own.built_from is None else own.built_from):
+        return False
+    return not in_build or changed > committed or parent.run_id != own.run_id
 
 
 def mart_of(published: dg.AssetKey) -> str:

@@ -6,7 +6,7 @@ What follows from it for a selection of assets is not known here; nothing is wri
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -72,12 +72,11 @@ class Standings:
     version: int = -1
 
     @cached_property
-    def changed(self) -> Mapping[str, int]:
-        """Per table the last snapshot that changed rows of any partition."""
-        found: dict[str, int] = {}
+    def by_table(self) -> Mapping[str, Sequence[Standing]]:
+        """The standings of each table's partitions."""
+        found: dict[str, list[Standing]] = {}
         for (table, _), standing in self.of.items():
-            if standing.changed is not None:
-                found[table] = max(found.get(table, -1), standing.changed)
+            found.setdefault(table, []).append(standing)
         return found
 
     def built(self, table: str, key: str) -> int:

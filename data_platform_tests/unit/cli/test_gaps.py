@@ -9,6 +9,8 @@ import pytest
 
 from data_platform.cli.engine import BACKFILL_TAG
 from data_platform.cli.home import open_instance
+from data_platform.lake.commit import snapshot_id
+from data_platform.lake.lake import get_lake
 from data_platform.settings import Settings
 from data_platform_tests.unit.cli.tiny_shop import DAYS, EDGES, WHOLE, Shop, day, ran_of, said, typed
 from data_platform_tests.unit.cli.tiny_shop import empty_instance as empty_instance
@@ -102,6 +104,27 @@ def test_a_table_without_partitions_is_stale_when_what_it_reads_changed(loaded: 
     assert gaps() == {("marts/dim_customers", ""): "stale"}
     said("backfill", "*", "--stale")
     assert ran_of(loaded) == {"marts/dim_customers": {""}}
+    assert gaps() == {}
+
+
+def test_a_table_that_was_read_before_another_run_changed_its_parent_is_stale_though_it_was_committed_last(
+    loaded: Shop,
+) -> None:
+    with get_lake().connect() as con:
+        loaded.read_at = snapshot_id(con)
+    loaded.text["marts/fct_orders", day(3)] = "new"
+    loaded.load("marts/fct_orders", day(3), run_id="its own")
+    loaded.load("marts/customer_segments", "", run_id="its own")
+    loaded.publish("fct_orders")
+    assert gaps() == {}, "marts of one build are read as they were committed"
+    loaded.load("marts/fct_orders", day(4), run_id="its own")
+    loaded.text["marts/fct_orders", day(4)] = "new"
+    loaded.load("marts/fct_orders", day(4), run_id="another")
+    loaded.load("marts/customer_segments", "", run_id="its own")
+    loaded.publish("fct_orders")
+    assert gaps() == {("marts/customer_segments", ""): "stale"}
+    loaded.read_at = None
+    said("backfill", "*", "--stale")
     assert gaps() == {}
 
 

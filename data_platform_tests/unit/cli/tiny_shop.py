@@ -45,13 +45,14 @@ def day(number: int) -> str:
 @dataclass
 class Shop:
     """What the assets do: `text` is what a partition's hash is made of, `days` the business days of a staging partition
-    (its own, if nothing is said), `bad` what fails; at `interrupt` it is asked to stop, as Ctrl-C asks. `ran` is what was loaded."""
+    (its own, if nothing is said), `bad` what fails; at `interrupt` it is asked to stop, as Ctrl-C asks. `ran` is what was loaded, `read_at` the version that it was read from."""
 
     text: dict[tuple[str, str], str] = field(default_factory=dict)
     days: dict[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
     bad: set[tuple[str, str]] = field(default_factory=set)
     interrupt: tuple[str, str] | None = None
     ran: set[tuple[str, str]] = field(default_factory=set)
+    read_at: int | None = None
 
     @property
     def definitions(self) -> dg.Definitions:
@@ -83,7 +84,7 @@ class Shop:
         return LoadRecord(
             table, key, run_id, "committed", rows_read=10, rows_accepted=10, seconds=0.5,
             business_days=tuple(date(2026, 1, number) for number in self.days.get(place, own)),
-            content_hash=self.text.get(place, "as ever"),
+            content_hash=self.text.get(place, "as ever"), built_from=self.read_at,
         )  # fmt: skip
 
     def load_all(self, days: Iterable[str] = tuple(DAYS.get_partition_keys())) -> None:
