@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
+from weakref import WeakSet
 
 import duckdb
 import tenacity
@@ -38,7 +39,32 @@ ATTEMPTS = 10
 T = TypeVar("T")
 # DuckLake keeps what it read of every snapshot for as long as it is attached, a quarter of a MiB per commit.
 CONNECTIONS_PER_ENGINE = 2_000
-_of_the_parent: list[dict[bool, duckdb.DuckDBPyConnection]] = []
+_of_the_parent: list[object] = []
+
+
+class _Engine:
+    """A DuckDB with the lake attached, and the connections that it gave."""
+
+    def __init__(self, root: duckdb.DuckDBPyConnection) -> None:
+        self.root = root
+        self.given = 0
+        self._used: WeakSet[duckdb.DuckDBPyConnection] = WeakSet()
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        connection = self.root.cursor()
+        self.given += 1
+        self._used.add(connection)
+        return connection
+
+    def end(self) -> bool:
+        """Closes it once nobody has a connection of it; says whether it did. The lake is detached first: an attached one
+        whose COMMIT found the catalog locked keeps its engine, and all that it knows, for ever."""
+        if self._used:
+            return False
+        with suppress(duckdb.Error):
+            self.root.execute("DETACH DATABASE IF EXISTS lake")
+        self.root.close()
+        return True
 
 
 class Lake:
@@ -50,8 +76,8 @@ class Lake:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.attachment: Attachment = attachment(settings)
-        self._engines: dict[bool, duckdb.DuckDBPyConnection] = {}
-        self._given: Counter[bool] = Counter()
+        self._engines: dict[bool, _Engine] = {}
+        self._replaced: list[_Engine] = []
         self._one_threaded: Lake | None = None
         self._pid = os.getpid()
         self._lock = threading.RLock()
@@ -89,14 +115,15 @@ class Lake:
         with self._lock, storage_errors(self.attachment.place):
             if self._pid != os.getpid():
                 # An engine's threads do not survive a fork, and to free it would wait for them.
-                _of_the_parent.append(self._engines)
-                self._engines, self._pid = {}, os.getpid()
-            if read_only not in self._engines or self._given[read_only] >= CONNECTIONS_PER_ENGINE:
+                _of_the_parent.append((self._engines, self._replaced))
+                self._engines, self._replaced, self._pid = {}, [], os.getpid()
+            engine = self._engines.get(read_only)
+            if engine is None or engine.given >= CONNECTIONS_PER_ENGINE:
+                self._engines[read_only] = _Engine(self._open(read_only))
                 # One that is replaced lives on in its connections, and ends with the last.
-                self._engines[read_only] = self._open(read_only)
-                self._given[read_only] = 0
-            self._given[read_only] += 1
-            connection = self._engines[read_only].cursor()
+                self._replaced += [engine] if engine else []
+            self._replaced = [old for old in self._replaced if not old.end()]
+            connection = self._engines[read_only].connect()
             # Standard output is for data; the setting is a connection's, not the engine's.
             connection.execute("SET enable_progress_bar = false")
             return connection
@@ -112,9 +139,10 @@ class Lake:
     def close(self) -> None:
         """Closes the engines; the next `connect` opens them again."""
         with self._lock:
-            for engine in self._engines.values():
-                engine.close()
-            self._engines.clear()
+            for engine in (*self._engines.values(), *self._replaced):
+                if not engine.end():
+                    engine.root.close()
+            self._engines, self._replaced = {}, []
             other, self._one_threaded = self._one_threaded, None
         if other is not None:
             other.close()
