@@ -202,7 +202,7 @@ def check_set_aside(_: Settings) -> Iterator[Check]:
     for row in found:
         yield Check("quarantine", False, row.said, row.command)
     if not found:
-        yield Check("quarantine", True, "no row is there for a key that has become free")
+        yield Check("quarantine", True, "no row is there for a key that has become free, or a parent that has come")
 
 
 def check_files(_: Settings) -> Iterator[Check]:

@@ -31,7 +31,7 @@ def lookups(contract: Contract, *, in_time: bool) -> tuple[str, str]:
     for number, fk in enumerate(contract.foreign_keys):
         found = "TRUE"
         if fk.references != contract.name:
-            parent, (since, early) = f"parent_{number}", _times(contract, fk, in_time)
+            parent, (since, early) = f"parent_{number}", times(contract, fk, in_time)
             joins += (
                 f" LEFT JOIN ({parents_sql(fk, since=since)}) AS {parent} ON typed.{ident(fk.column)} = {parent}.id"
             )
@@ -40,7 +40,7 @@ def lookups(contract: Contract, *, in_time: bool) -> tuple[str, str]:
     return selects, joins
 
 
-def _times(contract: Contract, fk: ForeignKey, in_time: bool) -> tuple[str, str]:
+def times(contract: Contract, fk: ForeignKey, in_time: bool) -> tuple[str, str]:
     """When a parent arrived, and a condition on `{parent}.first_seen`: that its partition began before the one of
     `{child}` ended. Tables that are not cut by time, or each by a grain of its own, are compared as far as they can be."""
     own = contract.time_dimension
@@ -62,7 +62,7 @@ def judge_own_parents(
         fk = rule.rule.foreign_key
         if fk is None or fk.references != contract.name:
             continue
-        since, early = _times(contract, fk, in_time)
+        since, early = times(contract, fk, in_time)
         columns = names(dict.fromkeys((fk.to, *contract.partition.columns)))
         rows = f"""(
             SELECT {columns} FROM judged WHERE _broken & {judging.set_aside} = 0

@@ -3,6 +3,9 @@ parent has arrived since. Only finding them; screening their partition again is 
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 import duckdb
 
 from data_platform.contracts.model import Column, Contract
@@ -10,6 +13,7 @@ from data_platform.lake.patches import has_patches, latest_patches
 from data_platform.lake.sql import ident, json_path, names, table_name, text
 from data_platform.quality.compiler import raw_text, typed_value
 from data_platform.quality.inbox import key_of
+from data_platform.quality.parents import times
 from data_platform.quality.raw_rows import identity, patched, raw_rows
 
 
@@ -22,18 +26,41 @@ def freed(con: duckdb.DuckDBPyConnection, contract: Contract) -> dict[str, int]:
         or not (_exists(con, contract.name) and _exists(con, f"quarantine.{contract.table}"))
     ):
         return {}
-    columns = [contract.columns[name] for name in contract.key.columns]
-    by = contract.partition.columns
-    raw = ", ".join(_raw(column) for column in columns)
-    typed = ", ".join(f"{typed_value(column)} AS {ident(column.name)}" for column in columns)
     same = " AND ".join(f"aside.{ident(name)} = kept.{ident(name)}" for name in contract.key.columns)
+    gone = f"NOT EXISTS (FROM {table_name(contract.name).sql} AS kept WHERE {same})"
+    return _aside(con, contract, "key", contract.key.columns, gone)
+
+
+def parents_came(con: duckdb.DuckDBPyConnection, contract: Contract) -> dict[str, int]:
+    """Rows of `quarantine.<table>` that are there for the lack of one parent alone, and not `held`, while that parent is
+    there now, in time to count: by partition key. Nothing for a table that was never loaded."""
+    found: Counter[str] = Counter()
+    if not _exists(con, f"quarantine.{contract.table}"):
+        return found
+    for fk in contract.foreign_keys:
+        if fk.held or fk.references == contract.name or not _exists(con, fk.references):
+            continue
+        since, early = times(contract, fk, in_time=True)
+        parents = f"SELECT {ident(fk.to)} AS id, {since} AS first_seen FROM {table_name(fk.references).sql}"
+        is_there = early.format(parent="parent", child="aside")
+        came = f"EXISTS (FROM ({parents}) AS parent WHERE parent.id = aside.{ident(fk.column)} AND {is_there})"
+        found.update(_aside(con, contract, f"{fk.column}.exists", [fk.column], came))
+    return found
+
+
+def _aside(
+    con: duckdb.DuckDBPyConnection, contract: Contract, rule: str, columns: Sequence[str], where: str
+) -> dict[str, int]:
+    """Rows that are set aside for this rule alone, by partition key; `where` is about `aside`, their typed `columns`."""
+    stated, by = [contract.columns[name] for name in columns], contract.partition.columns
+    raw = ", ".join(_raw(column) for column in stated)
+    typed = ", ".join(f"{typed_value(column)} AS {ident(column.name)}" for column in stated)
     rows = con.execute(f"""
         WITH texts AS (
-            SELECT {names(by) or "1 AS one"}, {raw} FROM lake.quarantine.{ident(contract.table)} WHERE rules = 'key' AND status <> 'discarded'
-        ), aside AS (SELECT * EXCLUDE ({", ".join(ident(f"raw:{column.name}") for column in columns)}), {typed} FROM texts)
-        SELECT {names(by) or "one"}, count(*) FROM aside
-        WHERE NOT EXISTS (FROM {table_name(contract.name).sql} AS kept WHERE {same})
-        GROUP BY ALL ORDER BY ALL""").fetchall()
+            SELECT {names(by) or "1 AS one"}, {raw} FROM lake.quarantine.{ident(contract.table)}
+            WHERE rules = {text(rule)} AND status <> 'discarded'
+        ), aside AS (SELECT * EXCLUDE ({", ".join(ident(f"raw:{column.name}") for column in stated)}), {typed} FROM texts)
+        SELECT {names(by) or "one"}, count(*) FROM aside WHERE {where} GROUP BY ALL ORDER BY ALL""").fetchall()
     return {contract.partition.key(dict(zip(by, row, strict=False))): int(row[-1]) for row in rows}
 
 

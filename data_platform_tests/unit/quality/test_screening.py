@@ -14,7 +14,7 @@ from data_platform.errors import KeyConflict
 from data_platform.quality import screening
 from data_platform.quality.races import refuse_taken_keys
 from data_platform.quality.screening import screen
-from data_platform.quality.second_look import freed
+from data_platform.quality.second_look import freed, parents_came
 
 DAY, NEXT = "2026-01-05", "2026-01-06"
 
@@ -231,9 +231,30 @@ def test_a_row_set_aside_for_a_key_that_became_free_is_found_and_comes_back(lake
     assert rows(lake, "SELECT order_id, arrival_date::VARCHAR FROM lake.staging.orders") == [("O0000000001", NEXT)]
 
 
+def test_a_row_whose_parent_came_in_time_after_all_is_found_and_comes_back(lake, land):
+    orders, seven = contract("staging.orders"), {"customer_id": "C00000007"}
+    later = str(dt.date.fromisoformat(NEXT) + dt.timedelta(days=1))
+    load_customer(lake, land)
+    good = [order(number, ordered_at=f"{NEXT} 08:00:00") for number in range(10, 20)]
+    lacks_more = order(2, **seven, ordered_at=f"{NEXT} 08:00:00", status="lost")
+    land("orders", NEXT, [order(1, **seven, ordered_at=f"{NEXT} 08:00:00"), lacks_more, *good])
+    assert screen(lake, orders, [NEXT], "before its parent")[0].load.rows_quarantined == 2
+    with lake.connect() as con:
+        assert parents_came(con, orders) == {}
+        for day in (later, NEXT):
+            land("customers", day, [customer(**seven)])
+            assert screen(lake, contract("staging.customers"), [day], "run")[0].committed
+            assert parents_came(con, orders) == ({} if day == later else {NEXT: 1}), (
+                "a later day's parent does not count"
+            )
+        assert screen(lake, orders, list(parents_came(con, orders)), "once more")[0].load.rows_quarantined == 1
+        assert parents_came(con, orders) == {}
+
+
 def test_a_table_that_was_never_loaded_has_no_freed_rows(lake):
     with lake.connect() as con:
         assert freed(con, contract("staging.orders")) == {}
+        assert parents_came(con, contract("staging.orders")) == {}
 
 
 def test_a_load_that_is_refused_for_its_share_names_the_rule_that_sets_most_aside(lake, land):
