@@ -6,6 +6,7 @@ whose selected parents are in the same wave or an earlier one. Daily tables and 
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -142,10 +143,15 @@ def _select(defs: dg.Definitions, selection: str) -> set[dg.AssetKey]:
                 f"`{selection}` is no selection of assets.", fix=f"use Dagster's syntax: {known}"
             ) from None
         raise _no_such_asset(unknown.group(1).split(",")[0].strip(" '\""), names) from None
+    every = {key.to_user_string() for key in graph.get_all_asset_keys()}
+    terms = re.findall(r'\bkey:"?([^"\s()+]+)', selection)
+    for term in terms:
+        # Dagster takes a name that none has for an empty set, also where it is to be left out.
+        if not fnmatch.filter(every, term):
+            raise _no_such_asset(term, names)
     found = {key for key in found if key in graph.materializable_asset_keys}
     if not found:
-        named = re.search(r'key:"?([^"\s()+]+)"?', selection)
-        raise _no_such_asset(named.group(1) if named else selection, names)
+        raise _no_such_asset(terms[0] if terms else selection, names)
     return found
 
 

@@ -58,7 +58,13 @@ def test_selections_are_dagsters(selection: str, expected: set[str]) -> None:
     assert set(names(make_plan(DEFS, selection, None, None).keys)) == expected
 
 
-@pytest.mark.parametrize("selection", ["raw/ordrs", 'key:"raw/ordrs"', "+key:raw/ordrs", "(key:raw/ordrs)+"])
+@pytest.mark.parametrize(
+    "selection",
+    [
+        "raw/ordrs", 'key:"raw/ordrs"', "+key:raw/ordrs", "(key:raw/ordrs)+", 'key:"raw/orders" or key:"raw/ordrs"',
+        'key:"raw/*" and not key:"raw/ordrs"',
+    ],
+)  # fmt: skip
 def test_a_name_that_is_none_gets_the_nearest_one(selection: str) -> None:
     with pytest.raises(UsageError, match=r"`raw/ordrs` selects no asset\. Did you mean `raw/orders`\?") as caught:
         make_plan(DEFS, selection, None, None)
