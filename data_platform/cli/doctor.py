@@ -266,13 +266,20 @@ def check_dbt(_: Settings) -> Iterator[Check]:
 
 def check_runs(settings: Settings) -> Iterator[Check]:
     """Runs that Dagster shows as running and that nobody works on."""
+    from data_platform.cli.engine import BACKFILL_TAG
     from data_platform.cli.home import left_running
+    from data_platform.cli.resume import SELECTION
 
-    stuck = left_running(settings)
-    for run_id, cause in stuck:
-        fix = "the next data-platform backfill reports it failed, as does the daemon (make ui)"
-        yield Check("runs", False, f"run {run_id} is shown as running. {cause}", fix)
-    if not stuck:
+    found = left_running(settings)
+    for stuck in found:
+        tags = stuck.run.tags
+        fix = (
+            f"data-platform backfill --resume {tags[BACKFILL_TAG]}"
+            if SELECTION in tags
+            else "the next data-platform backfill reports it failed, as does the daemon (make ui)"
+        )
+        yield Check("runs", False, f"run {stuck.run.run_id} is shown as running. {stuck.cause}", fix)
+    if not found:
         yield Check("runs", True, "no run is left without its process")
 
 

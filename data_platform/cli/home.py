@@ -14,6 +14,8 @@ from data_platform.settings import Settings
 if TYPE_CHECKING:
     import dagster as dg
 
+    from data_platform.automation.stuck import Stuck
+
 DAGSTER_YAML = """\
 # Written once by `data-platform init`; edit it as you like. All state stays in this folder.
 telemetry:
@@ -78,14 +80,14 @@ def _instance(settings: Settings) -> dg.DagsterInstance:
         raise translate(OSError(str(error.orig)), settings.dagster_dir) from None
 
 
-def left_running(settings: Settings) -> list[tuple[str, str]]:
+def left_running(settings: Settings) -> list[Stuck]:
     """Runs that Dagster shows as running and whose process is dead, with the cause; nothing is changed."""
     from data_platform.automation.stuck import stuck_runs
 
     if not (settings.dagster_dir / "dagster.yaml").exists():
         return []
     with _instance(settings) as instance:
-        return [(stuck.run.run_id, stuck.cause) for stuck in stuck_runs(instance, settings)]
+        return stuck_runs(instance, settings)
 
 
 def init_command(settings: Settings, form: Format) -> None:

@@ -8,7 +8,9 @@ from multiprocessing.connection import Connection
 import dagster as dg
 
 from data_platform.automation.stuck import process_tags
+from data_platform.cli.engine import BACKFILL_TAG
 from data_platform.cli.home import open_instance
+from data_platform.cli.resume import Request
 from data_platform.settings import get_settings, load_settings
 
 
@@ -27,6 +29,7 @@ def run_until_killed(home: str, run_id: str, told: Connection, *, is_ours: bool)
     def waiting() -> None:
         wait()
 
+    ours = {**process_tags(settings), **Request("*").tags, BACKFILL_TAG: "0a1b2c3d"}
     with open_instance(settings) as instance:
-        waiting.execute_in_process(instance=instance, run_id=run_id, tags=process_tags(settings) if is_ours else {})
+        waiting.execute_in_process(instance=instance, run_id=run_id, tags=ours if is_ours else {})
     told.send("ended")

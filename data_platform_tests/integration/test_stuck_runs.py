@@ -60,6 +60,7 @@ def test_a_killed_run_is_named_by_doctor_and_failed_by_the_next_command(
     assert status(settings, run_id) == dg.DagsterRunStatus.STARTED, "Dagster itself does not see it"
     (check,) = list(doctor.check_runs(settings))
     assert not check.ok and run_id in check.found and f"({process.pid}" in check.found
+    assert check.fix.startswith("data-platform backfill --resume 0a1b2c3d" if is_ours else "the next data-platform")
     assert status(settings, run_id) == dg.DagsterRunStatus.STARTED, "the doctor changes nothing"
     with open_instance(settings):
         pass
@@ -86,6 +87,6 @@ def test_a_run_of_another_machine_is_left_to_it(settings: Settings, monkeypatch:
     with running(settings, is_ours=True) as (run_id, process, _):
         process.kill()
         process.join()
-    assert [found for found, _ in left_running(settings)] == [run_id]
+    assert [stuck.run.run_id for stuck in left_running(settings)] == [run_id]
     monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
     assert left_running(settings) == []
