@@ -41,6 +41,7 @@ from data_platform.cli.resume import (
 )
 from data_platform.cli.stale import held_part, stale_part, waiting_part
 from data_platform.cli.streams import EventFiles, others_go_to
+from data_platform.errors import UsageError
 from data_platform.lake.lake import Lake, get_lake
 from data_platform.lake.ledger import fates_of_runs
 from data_platform.lake.standings import Standings
@@ -85,8 +86,8 @@ def resume_backfill(settings: Settings, backfill_id: str | None, *, dry_run: boo
     """Goes on with a backfill that did not end, the last one when no id is given, as `backfill_command` does."""
     defs, lake = load_definitions(), get_lake()
     with open_instance(settings) as instance:
-        looked_at = [found for found in islice(begun(instance, backfill_id), LOOKED_AT) if not found.ended]
-    left = next((left for found in looked_at if (left := _left(defs, lake, found)).size), None)
+        open_ones = [found for found in islice(begun(instance, backfill_id), LOOKED_AT) if not found.ended]
+    left = _first_left(defs, lake, open_ones, may_pass_over=backfill_id is None)
     if left is None:
         _say_ended(backfill_id, form)
         return
@@ -98,7 +99,7 @@ def resume_backfill(settings: Settings, backfill_id: str | None, *, dry_run: boo
     with alone(settings, found.backfill_id):
         with open_instance(settings) as instance:
             (found,) = begun(instance, found.backfill_id)  # another process may have gone on with it until now
-            left = _left(defs, lake, found)
+            left = _left(defs, lake, found, ledger_of(lake), held=True)
             if found.ended or not left.size:
                 _say_ended(found.backfill_id, form)
                 return
@@ -127,14 +128,34 @@ class Left:
         return self.plan if self.plan.size else self.after
 
 
-def _left(defs: dg.Definitions, lake: Lake, found: Begun) -> Left:
-    request, now = found.request, ledger_of(lake)
+def _first_left(defs: dg.Definitions, lake: Lake, found: Sequence[Begun], *, may_pass_over: bool) -> Left | None:
+    """What is left of the first backfill of which something is; failing that, the held rows of the first. Raises
+    `UsageError` for a selection that fits nothing any more, unless that may be passed over."""
+    now, newest = ledger_of(lake), list[Begun]()
+    for each in found:
+        try:
+            left = _left(defs, lake, each, now)
+        except UsageError:
+            if not may_pass_over:
+                raise
+            continue
+        if left.size:
+            return left
+        newest.append(each)
+    last = [_left(defs, lake, each, now, held=True) for each in newest[:1]]
+    return next((left for left in last if left.size), None)
+
+
+def _left(defs: dg.Definitions, lake: Lake, found: Begun, now: Standings, *, held: bool = False) -> Left:
+    """With `held` also the rows that waited for a parent, which any backfill of their table takes along."""
+    request = found.request
     whole = make_plan(defs, request.selection, request.start, request.end)
     then = now if request.only is None else ledger_of(lake, until=request.since)
     plan, after = left_of(whole, request, then, now), whole.only({})
     if now.version >= 0 and not plan.size:
-        held = held_part(whole, lake, rows_tell=request.only == "stale")
-        after = held if held.size else stale_part(whole, lake, found.run_ids, ())
+        after = stale_part(whole, lake, found.run_ids, ())
+        if held and not after.size:
+            after = held_part(whole, lake, rows_tell=request.only == "stale")
     return Left(found, plan, after, whole, now)
 
 

@@ -6,7 +6,6 @@ whose selected parents are in the same wave or an earlier one. Daily tables and 
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from data_platform.errors import UsageError, did_you_mean
 from data_platform.partitions import keys_between, name_of, window_of
 
 Definition = dg.PartitionsDefinition[str]
+_KEY_TERM = re.compile(r'\bkey\s*:\s*(?:"([^"]*)"|([^\s()+"]+))')
 
 
 @dataclass(frozen=True)
@@ -144,10 +144,11 @@ def _select(defs: dg.Definitions, selection: str) -> set[dg.AssetKey]:
             ) from None
         raise _no_such_asset(unknown.group(1).split(",")[0].strip(" '\""), names) from None
     every = {key.to_user_string() for key in graph.get_all_asset_keys()}
-    terms = re.findall(r'\bkey:"?([^"\s()+]+)', selection)
+    terms = [quoted or plain for quoted, plain in _KEY_TERM.findall(selection)]
     for term in terms:
         # Dagster takes a name that none has for an empty set, also where it is to be left out.
-        if not fnmatch.filter(every, term):
+        fits = re.compile(".*".join(map(re.escape, term.split("*"))))
+        if not any(map(fits.fullmatch, every)):
             raise _no_such_asset(term, names)
     found = {key for key in found if key in graph.materializable_asset_keys}
     if not found:

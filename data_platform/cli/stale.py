@@ -48,20 +48,25 @@ def _left_of(plan: Plan, standings: Standings, asset: dg.AssetKey, runs: Collect
     if layer != "marts":
         return []
     if plan.definitions[asset] is None:
-        return [""] if (table, "") in standings.of and changed_parent(plan, standings, asset) else []
+        own = standings.of.get((table, ""))
+        return [""] if own and own.is_good and changed_parent(plan, standings, asset, runs) else []
     touched = touched_keys(plan, standings, asset)
     return [key for key in sorted(touched) if standings.built(table, key) < touched[key]]
 
 
-def changed_parent(plan: Plan, standings: Standings, mart: dg.AssetKey) -> dg.AssetKey | None:
-    """The first parent of a committed unpartitioned mart that has changed since it was read."""
+def changed_parent(
+    plan: Plan, standings: Standings, mart: dg.AssetKey, runs: Collection[str] | None = None
+) -> dg.AssetKey | None:
+    """The first parent of a committed unpartitioned mart that has changed since it was read, by one of these runs if they
+    are given."""
     own = standings.of.get((table_of(mart), ""))
     if own is None or own.committed is None:
         return None
     for parent in sorted(plan.parents[mart]):
         in_build = parent.path[0] != "staging"
-        if any(_is_newer(found, own, in_build=in_build) for found in standings.by_table.get(table_of(parent), ())):
-            return parent
+        for found in standings.by_table.get(table_of(parent), ()):
+            if (runs is None or found.changed_by in runs) and _is_newer(found, own, in_build=in_build):
+                return parent
     return None
 
 
@@ -71,7 +76,7 @@ def _is_newer(parent: Standing, own: Standing, *, in_build: bool) -> bool:
     changed, committed = parent.changed or -1, own.committed or -1
     if changed <= (committed if own.built_from is None else own.built_from):
         return False
-    return not in_build or changed > committed or parent.run_id != own.run_id
+    return not in_build or changed > committed or parent.changed_by != own.run_id
 
 
 def mart_of(published: dg.AssetKey) -> str:

@@ -31,7 +31,8 @@ _STANDINGS = f"""{_LOADS}, ordered AS (SELECT *, (snapshot_id, finished_at) AS m
     SELECT asset, partition_key, arg_max(good, moment), arg_max(coalesce(error, ''), moment),
         min(snapshot_id) FILTER (good), max(snapshot_id) FILTER (good), max(snapshot_id) FILTER (good AND NOT same),
         arg_max(coalesce(built_from, snapshot_id), moment) FILTER (good), arg_max(run_id, moment) FILTER (good),
-        arg_max(rows_read, moment) FILTER (good), arg_max(seconds, moment) FILTER (good)
+        arg_max(rows_read, moment) FILTER (good), arg_max(seconds, moment) FILTER (good),
+        arg_max(run_id, moment) FILTER (good AND NOT same)
     FROM ordered GROUP BY asset, partition_key"""
 _TOUCHED = f"""{_LOADS}
     SELECT asset, day::DATE, max(snapshot_id) FROM (
@@ -47,7 +48,7 @@ _SHOWN = """
 @dataclass(frozen=True)
 class Standing:
     """One partition of one table. Snapshots order what happened; those of a partition never committed are `None`.
-    `changed` is the last commit that changed its rows, `built_from` the version that the last one was read from;
+    `changed` is the last commit that changed its rows, by the run `changed_by`, `built_from` the version that the last one was read from;
     `rows` and `seconds` are of the last commit."""
 
     is_good: bool
@@ -59,6 +60,7 @@ class Standing:
     run_id: str | None = None
     rows: int | None = None
     seconds: float | None = None
+    changed_by: str | None = None
 
 
 @dataclass(frozen=True)

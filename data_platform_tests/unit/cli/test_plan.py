@@ -62,7 +62,7 @@ def test_selections_are_dagsters(selection: str, expected: set[str]) -> None:
     "selection",
     [
         "raw/ordrs", 'key:"raw/ordrs"', "+key:raw/ordrs", "(key:raw/ordrs)+", 'key:"raw/orders" or key:"raw/ordrs"',
-        'key:"raw/*" and not key:"raw/ordrs"',
+        'key:"raw/*" and not key:"raw/ordrs"', 'key: "raw/ordrs" or key:raw/orders',
     ],
 )  # fmt: skip
 def test_a_name_that_is_none_gets_the_nearest_one(selection: str) -> None:
