@@ -93,7 +93,8 @@ def backfill(
     kinds = {"--only-missing": only_missing, "--only-failed": only_failed, "--stale": stale, "--resume": resume}
     kind = one_of(kinds, days, selection)
     with stops_between_partitions():
-        from data_platform.cli.backfill import ONLY, backfill_command, resume_backfill
+        from data_platform.cli.backfill import ONLY, backfill_command
+        from data_platform.cli.go_on import resume_backfill
 
         if selection is None or resume:
             resume_backfill(get_settings(), selection, dry_run=dry_run, form=format)

@@ -1,5 +1,5 @@
 """`data-platform backfill`: the run with a progress bar, the result in words. Which partitions are meant is `gaps.py` and
-`resume.py`, the plan in words `estimate.py`."""
+`resume.py`, the plan in words `estimate.py`; going on with one that did not end is `go_on.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Any
 
 import dagster as dg
@@ -28,23 +28,16 @@ from data_platform.cli.output import Format, emit, fail, note
 from data_platform.cli.plan import Item, Plan, make_plan
 from data_platform.cli.resume import (
     ENDED,
-    LOOKED_AT,
-    Begun,
     Request,
     alone,
-    begun,
     done_of,
     go_on_command,
     last_day,
-    left_of,
-    tell_dagster,
 )
 from data_platform.cli.stale import held_part, stale_part, waiting_part
 from data_platform.cli.streams import EventFiles, others_go_to
-from data_platform.errors import UsageError
 from data_platform.lake.lake import Lake, get_lake
 from data_platform.lake.ledger import fates_of_runs
-from data_platform.lake.standings import Standings
 from data_platform.settings import Settings
 
 Days = tuple[date | None, date | None]
@@ -79,94 +72,12 @@ def backfill_command(
         request = Request(selection, days[0], days[1] or last_day(whole), only, now.version)
         going = Going(request)
         with alone(settings, going.backfill_id):
-            _run_and_tell(settings, defs, plan, whole, going, form)
+            run_and_tell(settings, defs, plan, whole, going, form)
 
 
-def resume_backfill(settings: Settings, backfill_id: str | None, *, dry_run: bool, form: Format) -> None:
-    """Goes on with a backfill that did not end, the last one when no id is given, as `backfill_command` does."""
-    defs, lake = load_definitions(), get_lake()
-    with open_instance(settings) as instance:
-        open_ones = [found for found in islice(begun(instance, backfill_id), LOOKED_AT) if not found.ended]
-    left = _first_left(defs, lake, open_ones, may_pass_over=backfill_id is None)
-    if left is None:
-        _say_ended(backfill_id, form)
-        return
-    found = left.begun
-    note(f"Going on with backfill `{found.backfill_id}`: {found.request.command}")
-    if dry_run:
-        show_plan(left.shown, left.now, form)
-        return
-    with alone(settings, found.backfill_id):
-        with open_instance(settings) as instance:
-            (found,) = begun(instance, found.backfill_id)  # another process may have gone on with it until now
-            left = _left(defs, lake, found, ledger_of(lake), held=True)
-            if found.ended or not left.size:
-                _say_ended(found.backfill_id, form)
-                return
-            tell_dagster(instance, found, left.whole, left.now)
-        going = Going(found.request, found.backfill_id, tuple(found.run_ids))
-        _run_and_tell(settings, defs, left.plan, left.whole, going, form)
-
-
-@dataclass(frozen=True)
-class Left:
-    """What is left of a backfill: of its `plan`, and `after` that what its loads lead to; within `whole`, by the ledger
-    of `now`. A process that died between its partitions and what they lead to has left only the latter."""
-
-    begun: Begun
-    plan: Plan
-    after: Plan
-    whole: Plan
-    now: Standings
-
-    @property
-    def size(self) -> int:
-        return self.plan.size + self.after.size
-
-    @property
-    def shown(self) -> Plan:
-        return self.plan if self.plan.size else self.after
-
-
-def _first_left(defs: dg.Definitions, lake: Lake, found: Sequence[Begun], *, may_pass_over: bool) -> Left | None:
-    """What is left of the first backfill of which something is; failing that, the held rows of the first. Raises
-    `UsageError` for a selection that fits nothing any more, unless that may be passed over."""
-    now, newest = ledger_of(lake), list[Begun]()
-    for each in found:
-        try:
-            left = _left(defs, lake, each, now)
-        except UsageError:
-            if not may_pass_over:
-                raise
-            continue
-        if left.size:
-            return left
-        newest.append(each)
-    last = [_left(defs, lake, each, now, held=True) for each in newest[:1]]
-    return next((left for left in last if left.size), None)
-
-
-def _left(defs: dg.Definitions, lake: Lake, found: Begun, now: Standings, *, held: bool = False) -> Left:
-    """With `held` also the rows that waited for a parent, which any backfill of their table takes along."""
-    request = found.request
-    whole = make_plan(defs, request.selection, request.start, request.end)
-    then = now if request.only is None else ledger_of(lake, until=request.since)
-    plan, after = left_of(whole, request, then, now), whole.only({})
-    if now.version >= 0 and not plan.size:
-        after = stale_part(whole, lake, found.run_ids, ())
-        if held and not after.size:
-            after = held_part(whole, lake, rows_tell=request.only == "stale")
-    return Left(found, plan, after, whole, now)
-
-
-def _say_ended(backfill_id: str | None, form: Format) -> None:
-    emit(report_data(Report(backfill_id or "")), form, [])
-    note(f"{f'Backfill `{backfill_id}`' if backfill_id else 'Every backfill'} has ended: nothing is left to do.")
-
-
-def _run_and_tell(
-    settings: Settings, defs: dg.Definitions, plan: Plan, whole: Plan, going: Going, form: Format
-) -> None:
+def run_and_tell(settings: Settings, defs: dg.Definitions, plan: Plan, whole: Plan, going: Going, form: Format) -> None:
+    """Runs the plan, and what it leads to within `whole`, and prints what became of it. Leaves with 1 when a partition
+    failed, or somebody stopped it."""
     try:
         report = run_plan(settings, defs, plan, whole, going)
     except KeyboardInterrupt:

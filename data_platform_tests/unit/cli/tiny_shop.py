@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from data_platform.assets.outcomes import partition_keys, report
-from data_platform.cli import backfill, status_gaps
+from data_platform.cli import backfill, go_on, status_gaps
 from data_platform.cli.app import app
 from data_platform.cli.home import open_instance
 from data_platform.lake import ledger, stopping
@@ -134,7 +134,7 @@ def shop(monkeypatch: pytest.MonkeyPatch, settings: Settings, empty_instance: Pa
     shutil.copytree(empty_instance, settings.dagster_dir)
     made = Shop()
     definitions = made.definitions
-    for module in (backfill, status_gaps):
+    for module in (backfill, go_on, status_gaps):
         monkeypatch.setattr(module, "load_definitions", lambda: definitions)
     return made
 
