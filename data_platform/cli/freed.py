@@ -25,13 +25,7 @@ class Freed:
 
 def freed_rows() -> list[Freed]:
     """One entry per staging table and reason that has such rows."""
-    return get_lake().read(_freed)
-
-
-def _freed(con: duckdb.DuckDBPyConnection) -> list[Freed]:
-    sql = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'quarantine'"
-    aside = {table for (table,) in con.execute(sql).fetchall()}
-    return [row for stated in contracts("staging") if stated.table in aside for row in _of(con, stated)]
+    return get_lake().read(lambda con: [row for stated in contracts("staging") for row in _of(con, stated)])
 
 
 def _of(con: duckdb.DuckDBPyConnection, stated: Contract) -> Iterator[Freed]:

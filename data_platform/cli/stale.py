@@ -28,13 +28,13 @@ def stale_part(plan: Plan, lake: Lake, runs: Collection[str], lost: Iterable[Ite
     skip = set(lost)
     standings = lake.read(partial(read_standings, runs=runs))
     left = {
-        asset: [key for key in _left_of(plan, standings, asset, runs) if Item(asset, key) not in skip]
+        asset: [key for key in _owed(plan, standings, asset, runs) if Item(asset, key) not in skip]
         for asset in plan.keys
     }
     return with_dependents(plan, left)
 
 
-def _left_of(plan: Plan, standings: Standings, asset: dg.AssetKey, runs: Collection[str]) -> list[str]:
+def _owed(plan: Plan, standings: Standings, asset: dg.AssetKey, runs: Collection[str]) -> list[str]:
     """Mart partitions that were touched and not built since, an unpartitioned mart whose parent has changed, and what was
     built by these runs and is not shown."""
     layer, table = asset.path[0], table_of(asset)

@@ -48,8 +48,8 @@ _SHOWN = """
 @dataclass(frozen=True)
 class Standing:
     """One partition of one table. Snapshots order what happened; those of a partition never committed are `None`.
-    `changed` is the last commit that changed its rows, by the run `changed_by`, `built_from` the version that the last one was read from;
-    `rows` and `seconds` are of the last commit."""
+    `changed` is the last commit that changed its rows, by the run `changed_by`; `built_from` is the version that the last
+    commit was read from, and `rows` and `seconds` are of that commit."""
 
     is_good: bool
     error: str

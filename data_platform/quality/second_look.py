@@ -11,6 +11,7 @@ import duckdb
 from data_platform.contracts.model import Column, Contract
 from data_platform.lake.patches import has_patches, latest_patches
 from data_platform.lake.sql import ident, json_path, names, table_name, text
+from data_platform.lake.staging import read_shape
 from data_platform.quality.compiler import raw_text, typed_value
 from data_platform.quality.inbox import key_of
 from data_platform.quality.parents import times
@@ -94,6 +95,4 @@ def arrived(con: duckdb.DuckDBPyConnection, contract: Contract) -> list[str]:
 
 
 def _exists(con: duckdb.DuckDBPyConnection, name: str) -> bool:
-    schema, _, table = name.partition(".")
-    sql = "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = ? AND table_name = ?"
-    return con.execute(sql, [schema, table]).fetchone() is not None
+    return read_shape(con, table_name(name)) is not None

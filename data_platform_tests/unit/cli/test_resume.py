@@ -117,43 +117,42 @@ def test_what_late_rows_lead_to_is_gone_on_with_to_the_readers(shop: Shop) -> No
     assert "has ended" in typed("backfill", "--resume").stderr
 
 
+def killed_after_a_commit(shop: Shop, settings: Settings) -> str:
+    """The id of a backfill of five days whose process died after it had committed the third, which Dagster knows nothing
+    of; the fifth failed."""
+    shop.bad = {("raw/orders", day(3))}
+    first = said("backfill", "raw/orders", "--to", day(5), code=1)["backfill"]
+    with open_instance(settings) as instance:
+        (run,) = instance.get_runs()
+    shop.bad = {("raw/orders", day(5))}
+    shop.load("raw/orders", day(3), day(5), run_id=run.run_id)
+    shop.bad.clear()
+    ran_of(shop)
+    assert day(3) not in told_of_orders(settings)
+    return str(first)
+
+
+def told_of_orders(settings: Settings) -> set[str]:
+    """The days of `raw/orders` that Dagster shows as materialised."""
+    with open_instance(settings) as instance:
+        return instance.get_materialized_partitions(dg.AssetKey(["raw", "orders"]))
+
+
 @pytest.mark.slow
 @pytest.mark.long
 def test_dagster_is_told_of_what_a_dead_process_had_committed(shop: Shop, settings: Settings) -> None:
-    shop.bad = {("raw/orders", day(3))}
-    first = said("backfill", "raw/orders", "--to", day(5), code=1)
-    with open_instance(settings) as instance:
-        # A process that is killed after its commit leaves the ledger with it, and Dagster without.
-        (run,) = instance.get_runs()
-    shop.bad.clear()
-    shop.load("raw/orders", day(3), run_id=run.run_id)
-    shop.bad = {("raw/orders", day(5))}
-    shop.load("raw/orders", day(5), run_id=run.run_id)
-    shop.bad.clear()
-    ran_of(shop)
-    said("backfill", "--resume", first["backfill"])
+    first = killed_after_a_commit(shop, settings)
+    said("backfill", "--resume", first)
     assert ran_of(shop) == {"raw/orders": {day(5)}}
-    with open_instance(settings) as instance:
-        told = instance.get_materialized_partitions(dg.AssetKey(["raw", "orders"]))
-        assert told == {day(number) for number in range(1, 6)}
+    assert told_of_orders(settings) == {day(number) for number in range(1, 6)}
 
 
 def test_a_backfill_that_another_process_works_on_is_left_to_it(shop: Shop, settings: Settings) -> None:
-    shop.bad = {("raw/orders", day(3))}
-    first = said("backfill", "raw/orders", "--to", day(3), code=1)["backfill"]
-    with open_instance(settings) as instance:
-        (run,) = instance.get_runs()
-    shop.bad.clear()
-    shop.load("raw/orders", day(3), run_id=run.run_id)
-    shop.bad = {("raw/orders", day(2))}
-    shop.load("raw/orders", day(2), run_id=run.run_id)
-    ran_of(shop)
+    first, known = killed_after_a_commit(shop, settings), told_of_orders(settings)
     with alone(settings, first):
         assert "is running still" in typed("backfill", "--resume", code=2).stderr
     assert ran_of(shop) == {}
-    with open_instance(settings) as instance:
-        told = instance.get_materialized_partitions(dg.AssetKey(["raw", "orders"]))
-        assert told == {day(1), day(2)}, "Dagster was told of what the other process will tell it itself"
+    assert told_of_orders(settings) == known, "Dagster was told of what the other process will tell it itself"
     assert list((settings.home / "backfills").iterdir()) == []
 
 
